@@ -1,0 +1,17 @@
+noinst_LIBRARIES += libbase.a
+libbase_a_SOURCES =
+libbase_a_SOURCES += src/base/cleanup.h src/base/cur.h src/base/rate.h src/base/stream.h
+libbase_a_SOURCES += src/base/err.c src/base/err.h
+libbase_a_SOURCES += src/base/buf.c src/base/buf.h
+libbase_a_SOURCES += src/base/log.c src/base/log.h
+libbase_a_SOURCES += src/base/loop.c src/base/loop.h
+libbase_a_SOURCES += src/base/options.c src/base/options.h
+libbase_a_SOURCES += src/base/options_files.c src/base/options_private.h
+libbase_a_SOURCES += src/base/words.c src/base/words.h
+libbase_a_SOURCES += src/base/units.c src/base/units.h
+libbase_a_SOURCES += src/base/file.c src/base/file.h
+libbase_a_SOURCES += src/base/blk.c src/base/blk.h
+libbase_a_SOURCES += src/base/flow.c src/base/flow.h
+libbase_a_SOURCES += src/base/fqueue.c src/base/fqueue.h
+libbase_a_SOURCES += src/base/tell.c src/base/tell.h
+libbase_a_SOURCES += src/base/clock.c src/base/clock.h
