@@ -1,0 +1,567 @@
+/*
+ * flow.c - a bounded queue of bytes between writers and readers on any threads.
+ *
+ * The bytes are in a fqueue. Requests that cannot be answered are parked in the order of arrival:
+ * writes at the flow; reads at a place, which is the flow's one in stream mode and each reader's
+ * own in broadcast mode. Every call locks the flow, changes it, settles it (admits what has room,
+ * serves what has data, fails what has no hope), and tells what came of it after unlocking
+ * (tell.h).
+ *
+ * Invariants, whenever the lock is free: reads are parked only where there is nothing to read and
+ * no end to tell; writes only where the first of them has no room, and somebody may come to read.
+ * A request has `owner` set exactly while it is parked. been[] and the like speak of the time since
+ * there was last no end.
+ */
+#include "base/flow.h"
+#include "base/cleanup.h"
+#include "base/fqueue.h"
+#include "base/tell.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+/* Smaller writes are copied, larger ones taken over by reference. */
+#define COPY_BELOW (64 * 1024)
+
+enum side { READERS, WRITERS };
+
+struct place {
+    struct fcursor cur;
+    struct ioreq *parked;
+};
+
+struct end {
+    struct stream s;
+    struct flow *f;
+    enum side side;
+    struct place own; /* a broadcast reader's */
+};
+
+struct flow {
+    pthread_mutex_t lock;
+    _Atomic unsigned refs;
+    size_t capacity;
+    enum flow_mode mode;
+    struct fqueue q;
+    struct place shared;  /* in stream mode */
+    struct ioreq *writes; /* parked */
+    unsigned open[2];
+    bool been[2];
+    bool reader_broke;
+    bool refused;     /* a writer got -EPIPE since a reader opened */
+    int broke;        /* the errno of a writer that broke */
+    bool broke_news;  /* ... and no reader has been told */
+    bool eof_news;    /* an end of file that no reader has been told */
+    int dead;         /* flow_break() */
+    uint64_t dropped; /* bytes that nobody read */
+    struct watches watches;
+    void (*changed)(void *arg);
+    void (*freed)(void *arg);
+    void *arg;
+};
+
+/* What a call has brought about. */
+struct outcome {
+    struct ioreq *answered;
+    bool changed;
+};
+
+/* Unlocks, and tells the outcome. The flow may be gone afterwards. */
+static void unlock_and_tell(struct flow *f, struct outcome *o)
+{
+    bool due = watches_due(&f->watches);
+    bool changed = o->changed && f->changed;
+
+    if (due)
+        flow_ref(f);
+    if (changed)
+        flow_ref(f);
+    pthread_mutex_unlock(&f->lock);
+    if (changed) {
+        f->changed(f->arg);
+        flow_unref(f);
+    }
+    if (due || o->answered)
+        tell(o->answered, due ? &f->watches : NULL);
+}
+
+/* ---- the rules ---- */
+
+static bool writable(const struct flow *f)
+{
+    size_t queued = fqueue_len(&f->q);
+
+    return !f->writes && (queued == 0 || queued + FQUEUE_ATOM <= f->capacity);
+}
+
+/* 0, or why no write can succeed. */
+static int write_error(const struct flow *f)
+{
+    if (f->dead)
+        return f->dead;
+    if (f->reader_broke || (f->been[READERS] && !f->open[READERS]))
+        return -EPIPE;
+    return 0;
+}
+
+/* What ends the reading once everything was read: 0 or -errno, or 1 when nothing does. */
+static int read_end(const struct flow *f)
+{
+    if (f->dead)
+        return f->dead;
+    if (f->broke)
+        return f->broke;
+    return !f->open[WRITERS] && (f->been[WRITERS] || f->eof_news) ? 0 : 1;
+}
+
+static void answer(struct ioreq **list, struct ioreq *r, ssize_t rc, struct outcome *o)
+{
+    DL_DELETE(*list, r);
+    r->owner = NULL;
+    r->rc = rc;
+    DL_APPEND(o->answered, r);
+}
+
+/* The answer to a write that fails now. */
+static ssize_t short_write(const struct ioreq *r, ssize_t rc)
+{
+    return r->moved ? (ssize_t)r->moved : rc;
+}
+
+/* Takes what it can of the first parked write. */
+static bool admit(struct flow *f, struct outcome *o)
+{
+    struct ioreq *r = f->writes;
+    size_t queued = fqueue_len(&f->q), total = r->moved + r->bytes.len, n = r->bytes.len;
+    size_t room = f->capacity > queued ? f->capacity - queued : 0;
+    bool atom = total <= FQUEUE_ATOM;
+    ssize_t got;
+
+    if (atom && n > room && queued)
+        return false;
+    if (!atom && n > room)
+        n = room;
+    if (n == 0)
+        return false;
+    got = total < COPY_BELOW ? fqueue_copy(&f->q, &r->bytes, n, atom)
+                             : fqueue_link(&f->q, &r->bytes, n);
+    if (got < 0) {
+        answer(&f->writes, r, short_write(r, got), o);
+        return true;
+    }
+    r->moved += (size_t)got;
+    f->been[WRITERS] = true;
+    o->changed = true;
+    watches_rouse(&f->watches, READERS);
+    if (r->bytes.len == 0)
+        answer(&f->writes, r, (ssize_t)r->moved, o);
+    return true;
+}
+
+/* Answers the reads parked at a place as far as it goes. True when bytes were taken. */
+static bool serve(struct flow *f, struct place *at, struct outcome *o)
+{
+    bool took = false;
+    struct ioreq *r;
+    int end;
+
+    while ((r = at->parked)) {
+        size_t n = fqueue_take(&f->q, &at->cur, &r->bytes, r->size, r->whole);
+
+        if (n) {
+            took = o->changed = true;
+            answer(&at->parked, r, (ssize_t)n, o);
+            continue;
+        }
+        end = read_end(f);
+        if (end > 0)
+            break;
+        if (end == 0)
+            f->eof_news = false;
+        if (end == f->broke)
+            f->broke_news = false;
+        answer(&at->parked, r, end, o);
+    }
+    return took;
+}
+
+static bool serve_all(struct flow *f, struct outcome *o)
+{
+    struct fcursor *c, *next;
+    bool took = false;
+
+    /* Taking moves a cursor to the end of the list, so stop where the last one is now. */
+    struct fcursor *last = f->q.cursors ? f->q.cursors->prev : NULL;
+
+    for (c = f->q.cursors; c; c = next) {
+        next = c == last ? NULL : c->next;
+        took |= serve(f, container_of(c, struct place, cur), o);
+    }
+    return took;
+}
+
+/* Admits writes and serves reads until neither goes on. */
+static void advance(struct flow *f, struct outcome *o)
+{
+    bool in, out;
+
+    do {
+        in = false;
+        while (f->writes && admit(f, o))
+            in = true;
+        out = in && serve_all(f, o);
+    } while (out && f->writes);
+    if (writable(f))
+        watches_rouse(&f->watches, WRITERS);
+}
+
+/* After ends have come or gone: everything may have changed. */
+static void settle(struct flow *f, struct outcome *o)
+{
+    int rc = write_error(f);
+
+    o->changed = true;
+    f->refused |= rc == -EPIPE && f->writes;
+    while (rc && f->writes)
+        answer(&f->writes, f->writes, f->dead ? rc : short_write(f->writes, rc), o);
+    serve_all(f, o);
+    advance(f, o);
+    watches_rouse(&f->watches, READERS);
+    watches_rouse(&f->watches, WRITERS);
+}
+
+/* ---- the ends ---- */
+
+static struct end *end_of(struct stream *s)
+{
+    return container_of(s, struct end, s);
+}
+
+static struct place *place_of(struct end *e)
+{
+    return e->f->mode == FLOW_BROADCAST ? &e->own : &e->f->shared;
+}
+
+static struct ioreq **parked_at(struct end *e)
+{
+    return e->side == WRITERS ? &e->f->writes : &place_of(e)->parked;
+}
+
+static void park(struct end *e, struct ioreq *r)
+{
+    struct ioreq **list = parked_at(e);
+
+    r->owner = e;
+    r->moved = 0;
+    DL_APPEND(*list, r);
+}
+
+static void end_read(struct stream *s, struct ioreq *r)
+{
+    struct end *e = end_of(s);
+    struct flow *f = e->f;
+    struct place *at = place_of(e);
+    struct outcome o = { 0 };
+
+    pthread_mutex_lock(&f->lock);
+    park(e, r);
+    if (r->bytes.n)
+        answer(&at->parked, r, -EINVAL, &o);
+    else if (r->size == 0)
+        answer(&at->parked, r, f->dead, &o);
+    else if (serve(f, at, &o))
+        advance(f, &o);
+    if (r->owner && r->nonblock)
+        answer(&at->parked, r, -EAGAIN, &o);
+    unlock_and_tell(f, &o);
+}
+
+static void end_write(struct stream *s, struct ioreq *r)
+{
+    struct end *e = end_of(s);
+    struct flow *f = e->f;
+    struct outcome o = { 0 };
+    int rc;
+
+    pthread_mutex_lock(&f->lock);
+    park(e, r);
+    rc = write_error(f);
+    f->refused |= rc == -EPIPE && r->bytes.len;
+    if (r->bytes.len == 0)
+        answer(&f->writes, r, f->dead, &o);
+    else if (rc)
+        answer(&f->writes, r, rc, &o);
+    else
+        advance(f, &o);
+    if (r->owner && r->nonblock)
+        answer(&f->writes, r, short_write(r, -EAGAIN), &o);
+    unlock_and_tell(f, &o);
+}
+
+static bool end_cancel(struct stream *s, struct ioreq *r)
+{
+    struct end *e = end_of(s);
+    struct flow *f = e->f;
+    struct outcome o = { 0 };
+    struct ioreq **list = parked_at(e);
+    bool parked;
+
+    pthread_mutex_lock(&f->lock);
+    parked = r->owner == e;
+    if (parked) {
+        DL_DELETE(*list, r);
+        r->owner = NULL;
+        advance(f, &o); /* the writes behind it may fit */
+    }
+    unlock_and_tell(f, &o);
+    return parked;
+}
+
+static short end_poll(struct stream *s, struct iowatch *w)
+{
+    struct end *e = end_of(s);
+    struct flow *f = e->f;
+    short ready = 0;
+
+    pthread_mutex_lock(&f->lock);
+    if (e->side == WRITERS) {
+        if (write_error(f))
+            ready = POLLOUT | POLLERR;
+        else if (writable(f))
+            ready = POLLOUT;
+    } else {
+        int end = read_end(f);
+
+        if (place_of(e)->cur.p)
+            ready = POLLIN;
+        if (end <= 0)
+            ready |= POLLIN | (end < 0 ? POLLERR : POLLHUP);
+    }
+    if (w)
+        watches_arm(&f->watches, e->side, w);
+    pthread_mutex_unlock(&f->lock);
+    return ready;
+}
+
+static void end_unwatch(struct stream *s, struct iowatch *w)
+{
+    struct flow *f = end_of(s)->f;
+
+    pthread_mutex_lock(&f->lock);
+    watches_disarm(&f->watches, w);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* The last end has gone: the next ones start afresh, but for what nobody has been told yet. */
+static void forget(struct flow *f)
+{
+    f->been[READERS] = f->been[WRITERS] = false;
+    f->reader_broke = false;
+    if (f->refused) {
+        f->dropped += fqueue_len(&f->q);
+        fqueue_clear(&f->q);
+        f->eof_news = f->broke_news = f->refused = false;
+    }
+    if (!f->broke_news)
+        f->broke = 0;
+}
+
+static void end_close(struct stream *s, int how)
+{
+    struct end *e = end_of(s);
+    struct flow *f = e->f;
+    struct outcome o = { 0 };
+
+    pthread_mutex_lock(&f->lock);
+    f->open[e->side]--;
+    if (e->side == READERS) {
+        f->reader_broke |= how < 0;
+        if (f->mode == FLOW_BROADCAST)
+            fqueue_leave(&f->q, &e->own.cur);
+    } else if (how == -EPIPE && f->been[READERS] && !f->open[READERS]) {
+        f->refused = true;
+    } else if (how < 0) {
+        if (!f->broke)
+            f->broke = how;
+        f->broke_news = true;
+        f->eof_news = false;
+    } else if (!f->open[WRITERS] && f->been[WRITERS] && !f->broke) {
+        f->eof_news = true;
+    }
+    settle(f, &o);
+    if (!f->open[READERS] && !f->open[WRITERS])
+        forget(f);
+    unlock_and_tell(f, &o);
+    flow_unref(f);
+    free(e);
+}
+
+static const struct stream_ops reader_ops = {
+    .read = end_read,
+    .cancel = end_cancel,
+    .poll = end_poll,
+    .unwatch = end_unwatch,
+    .close = end_close,
+};
+
+static const struct stream_ops writer_ops = {
+    .write = end_write,
+    .cancel = end_cancel,
+    .poll = end_poll,
+    .unwatch = end_unwatch,
+    .close = end_close,
+};
+
+static int open_end(struct flow *f, enum side side, bool quiet, struct stream **out)
+{
+    struct end *e = calloc(1, sizeof *e);
+    struct outcome o = { 0 };
+
+    if (!e)
+        return -ENOMEM;
+    e->s.ops = side == READERS ? &reader_ops : &writer_ops;
+    e->f = flow_ref(f);
+    e->side = side;
+    pthread_mutex_lock(&f->lock);
+    if (side == READERS && f->mode == FLOW_BROADCAST)
+        fqueue_join(&f->q, &e->own.cur);
+    f->open[side]++;
+    if (side == READERS || !quiet)
+        f->been[side] = true;
+    if (side == READERS)
+        f->refused = false;
+    if (f->open[READERS] && f->open[WRITERS])
+        f->been[WRITERS] = true;
+    settle(f, &o);
+    *out = &e->s;
+    unlock_and_tell(f, &o);
+    return 0;
+}
+
+int flow_open_reader(struct flow *f, struct stream **out)
+{
+    return open_end(f, READERS, false, out);
+}
+
+int flow_open_writer(struct flow *f, bool quiet, struct stream **out)
+{
+    return open_end(f, WRITERS, quiet, out);
+}
+
+/* ---- the flow ---- */
+
+static void release(struct watches *ws)
+{
+    flow_unref(container_of(ws, struct flow, watches));
+}
+
+int flow_create(struct flow **out, size_t capacity, enum flow_mode mode)
+{
+    struct flow *f;
+
+    if (capacity == 0 || (mode != FLOW_STREAM && mode != FLOW_BROADCAST))
+        return -EINVAL;
+    f = calloc(1, sizeof *f);
+    if (!f)
+        return -ENOMEM;
+    pthread_mutex_init(&f->lock, NULL);
+    watches_init(&f->watches, &f->lock, release);
+    atomic_init(&f->refs, 1);
+    f->capacity = capacity;
+    f->mode = mode;
+    if (mode == FLOW_STREAM)
+        fqueue_join(&f->q, &f->shared.cur);
+    *out = f;
+    return 0;
+}
+
+struct flow *flow_ref(struct flow *f)
+{
+    atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+    return f;
+}
+
+void flow_unref(struct flow *f)
+{
+    if (!f || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (f->freed)
+        f->freed(f->arg);
+    fqueue_free(&f->q);
+    watches_destroy(&f->watches);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+void flow_set_capacity(struct flow *f, size_t capacity)
+{
+    struct outcome o = { 0 };
+
+    pthread_mutex_lock(&f->lock);
+    if (capacity)
+        f->capacity = capacity;
+    advance(f, &o);
+    unlock_and_tell(f, &o);
+}
+
+int flow_set_mode(struct flow *f, enum flow_mode mode)
+{
+    int rc = 0;
+
+    if (mode != FLOW_STREAM && mode != FLOW_BROADCAST)
+        return -EINVAL;
+    pthread_mutex_lock(&f->lock);
+    if (fqueue_len(&f->q) || f->open[READERS] || f->open[WRITERS]) {
+        rc = -EBUSY;
+    } else if (mode != f->mode) {
+        f->mode = mode;
+        if (mode == FLOW_STREAM)
+            fqueue_join(&f->q, &f->shared.cur);
+        else
+            fqueue_leave(&f->q, &f->shared.cur);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return rc;
+}
+
+void flow_stat(struct flow *f, struct flow_stat *st)
+{
+    pthread_mutex_lock(&f->lock);
+    *st = (struct flow_stat){
+        .readers = f->open[READERS],
+        .writers = f->open[WRITERS],
+        .readers_been = f->been[READERS],
+        .writers_been = f->been[WRITERS],
+        .news = f->eof_news || f->broke_news,
+        .buffered = fqueue_len(&f->q),
+        .bytes_in = f->q.tail,
+        .bytes_out = f->q.head - f->dropped,
+    };
+    pthread_mutex_unlock(&f->lock);
+}
+
+void flow_break(struct flow *f, int rc)
+{
+    struct outcome o = { 0 };
+
+    pthread_mutex_lock(&f->lock);
+    if (!f->dead) {
+        f->dead = rc < 0 ? rc : -EIO;
+        f->dropped += fqueue_len(&f->q);
+        fqueue_clear(&f->q);
+        settle(f, &o);
+    }
+    unlock_and_tell(f, &o);
+}
+
+void flow_on_change(struct flow *f, void (*changed)(void *arg), void (*freed)(void *arg), void *arg)
+{
+    pthread_mutex_lock(&f->lock);
+    f->changed = changed;
+    f->freed = freed;
+    f->arg = arg;
+    pthread_mutex_unlock(&f->lock);
+}
