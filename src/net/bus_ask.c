@@ -1,0 +1,225 @@
+/*
+ * bus_ask.c - the questions that we are asked.
+ *
+ * What comes to the ROUTER is looked at from the outside in: frames, header, who sent it, whether a
+ * stranger's turn has come, type, time, and only then the JSON. Everything that gets as far as a
+ * header is answered, if only by a refusal, except what strangers send beyond their rate.
+ */
+#include "net/bus_private.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STRANGER_BODY_MAX 4096
+#define STRANGER_ASKS_MAX 256 /* of strangers and not answered yet */
+#define ROUTING_MAX       255
+
+struct bus_ask {
+    struct bus *bus; /* NULL: it was destroyed */
+    struct wire_header header;
+    bool stranger;
+    char from[ID_MAX], key[KEY_Z85];
+    size_t nrouting;
+    uint8_t routing[ROUTING_MAX];
+    struct bus_ask *prev, *next;
+};
+
+static void reply(struct bus *b, const void *routing, size_t n, const struct wire_header *to,
+                  uint8_t flags, const struct text *body)
+{
+    struct wire_header h = { .version = WIRE_VERSION,
+                             .flags = flags,
+                             .type = to->type,
+                             .request = to->request,
+                             .time = now_ms() };
+
+    bsock_send(b->router, routing, n, &h, body);
+}
+
+static void refuse(struct bus *b, const void *routing, size_t n, const struct wire_header *to,
+                   int rc, const char *words)
+{
+    struct text body;
+
+    if (text_of(&body, json_pack("{s:i, s:s}", "errno", -rc, "text", words)) < 0)
+        return;
+    reply(b, routing, n, to, BUS_ERROR, &body);
+    text_free(&body);
+}
+
+static void answer_ping(struct bus *b, zmq_msg_t *routing, const struct wire_header *h,
+                        const struct allowed *a)
+{
+    struct text body;
+
+    if (text_of(&body, json_pack("{s:s}", "topic", a->topic)) < 0)
+        return;
+    reply(b, zmq_msg_data(routing), zmq_msg_size(routing), h, 0, &body);
+    text_free(&body);
+}
+
+/* Why the question is not put to the owner, with words; 0: it is. */
+static int objection(struct bus *b, const struct wire_header *h, const struct allowed *from,
+                     size_t size, const char **words)
+{
+    const struct bus_type_row *row = bus_type_row(h->type);
+
+    if (!row || !row->asked)
+        return *words = "this version does not know that type of message", -ENOSYS;
+    if (!from && !row->open)
+        return *words = "you are not a member here", -EPERM;
+    if (!from && size > STRANGER_BODY_MAX)
+        return *words = "that is too long for who is not a member", -EMSGSIZE;
+    if (!from && b->stranger_asks >= STRANGER_ASKS_MAX)
+        return *words = "too many others are waiting to be let in", -EBUSY;
+    if (h->time && now_ms() >= h->time)
+        return *words = "the question came after its deadline", -EHOSTUNREACH;
+    return 0;
+}
+
+static struct bus_ask *ask_create(struct bus *b, zmq_msg_t *routing, const struct wire_header *h,
+                                  const struct allowed *from, const char *key)
+{
+    struct bus_ask *ask = calloc(1, sizeof *ask);
+
+    if (!ask)
+        return NULL;
+    ask->bus = b;
+    ask->header = *h;
+    ask->nrouting = zmq_msg_size(routing);
+    memcpy(ask->routing, zmq_msg_data(routing), ask->nrouting);
+    ask->stranger = !from;
+    if (from)
+        strcpy(ask->from, from->id);
+    strcpy(ask->key, key);
+    b->stranger_asks += ask->stranger;
+    DL_APPEND(b->asks, ask);
+    return ask;
+}
+
+static void ask_free(struct bus_ask *ask)
+{
+    if (ask->bus) {
+        ask->bus->stranger_asks -= ask->stranger;
+        DL_DELETE(ask->bus->asks, ask);
+    }
+    free(ask);
+}
+
+static void look_at(struct bus *b, struct bmsg *m, const struct wire_header *h, const char *key)
+{
+    struct allowed *from = auth_by_key(b, key);
+    zmq_msg_t *routing = &m->frame[0];
+    char id[ID_MAX] =
+        ""; /* a copy: an answer within the call frees the ask, and the list may change */
+    struct bus_ask *ask = NULL;
+    const char *words = "out of memory";
+    json_t *body = NULL;
+    int rc;
+
+    if (!from && !rate_take(h->type == BUS_PING ? &b->pings : &b->strangers, now_ms())) {
+        if (rate_take(&b->refused, now_ms()))
+            log_warn("bus", "strangers ask too much: dropped a message by the key %s", key);
+        return;
+    }
+    rc = objection(b, h, from, zmq_msg_size(&m->frame[2]), &words);
+    if (rc == 0 && h->type == BUS_PING) {
+        answer_ping(b, routing, h, from);
+        return;
+    }
+    if (rc == 0 && (rc = bmsg_body(m, 3, &body)) < 0) {
+        words = "the body is not a JSON object";
+        bus_malformed(b, from ? from->id : key, rc);
+    }
+    if (rc == 0 && !(ask = ask_create(b, routing, h, from, key)))
+        rc = -ENOMEM;
+    if (rc < 0)
+        refuse(b, zmq_msg_data(routing), zmq_msg_size(routing), h, rc, words);
+    else
+        b->ops.asked(b->arg, ask, from ? strcpy(id, from->id) : NULL, key, (enum bus_type)h->type,
+                     body);
+    json_decref(body);
+}
+
+bool ask_take(struct bsock *s)
+{
+    struct wire_header h;
+    char key[KEY_Z85] = "";
+    const char *user;
+    struct bmsg m;
+    int rc;
+
+    if (!bmsg_receive(s, &m))
+        return false;
+    rc = bmsg_header(&m, 3, &h);
+    user = m.n >= 2 ? zmq_msg_gets(&m.frame[1], "User-Id") : NULL;
+    if (user)
+        snprintf(key, sizeof key, "%s", user);
+    if (rc < 0 || !user)
+        bus_malformed(s->bus, key, rc < 0 ? rc : -EPROTO);
+    else
+        look_at(s->bus, &m, &h, key);
+    bmsg_close(&m);
+    return true;
+}
+
+/* Between question and answer its asker may have been taken off the list, or put on it by another
+ * name. */
+static bool may_have_answer(const struct bus_ask *ask)
+{
+    struct allowed *a = auth_by_key(ask->bus, ask->key);
+
+    return ask->stranger || (a && strcmp(a->id, ask->from) == 0);
+}
+
+void bus_answer(struct bus_ask *ask, json_t *body)
+{
+    struct text text;
+    int rc;
+
+    if (!ask->bus) {
+        json_decref(body);
+        ask_free(ask);
+        return;
+    }
+    rc = text_of(&text, body);
+    if (rc < 0) {
+        bus_refuse(ask, rc, "the answer cannot be sent: %s", strerror(-rc));
+        return;
+    }
+    if (may_have_answer(ask))
+        reply(ask->bus, ask->routing, ask->nrouting, &ask->header, 0, &text);
+    else
+        refuse(ask->bus, ask->routing, ask->nrouting, &ask->header, -EPERM,
+               "you are not a member here any more");
+    text_free(&text);
+    ask_free(ask);
+}
+
+void bus_refuse(struct bus_ask *ask, int rc, const char *fmt, ...)
+{
+    struct oerr e;
+    va_list ap;
+
+    if (ask->bus) {
+        va_start(ap, fmt);
+        vsnprintf(e.text, sizeof e.text, fmt, ap);
+        va_end(ap);
+        refuse(ask->bus, ask->routing, ask->nrouting, &ask->header, rc, e.text);
+    }
+    ask_free(ask);
+}
+
+void asks_orphan(struct bus *b)
+{
+    while (b->asks) {
+        struct bus_ask *ask = b->asks;
+
+        DL_DELETE(b->asks, ask);
+        ask->bus = NULL;
+    }
+}
