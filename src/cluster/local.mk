@@ -1,0 +1,9 @@
+noinst_LIBRARIES += libcluster.a
+libcluster_a_SOURCES =
+libcluster_a_SOURCES += src/cluster/member.c src/cluster/member_view.c src/cluster/member.h
+libcluster_a_SOURCES += src/cluster/member_move.c src/cluster/member_list.c src/cluster/member_private.h
+libcluster_a_SOURCES += src/cluster/cluster.c src/cluster/cluster.h src/cluster/cluster_private.h
+libcluster_a_SOURCES += src/cluster/cluster_live.c
+libcluster_a_SOURCES += src/cluster/cluster_join.c
+libcluster_a_SOURCES += src/cluster/cluster_wire.c
+libcluster_a_SOURCES += src/cluster/sysinfo.c src/cluster/sysinfo.h
