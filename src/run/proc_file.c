@@ -1,0 +1,173 @@
+/*
+ * proc_file.c - N.json: what a restarted daemon must know of a process.
+ *
+ * {"record": RECORD, "argv": [WORD or null...], "env": [K=V...], "cwd": DIR or null, "pty": bool,
+ *  "whole": bool, "end": {"cpu_us": N, "memory_peak": N}}. Written beside and renamed, so that it
+ * is always whole; not synced, since processes do not outlive a power loss.
+ */
+#include "run/procs_private.h"
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <string.h>
+
+void proc_path(const struct procs *p, uint32_t number, const char *suffix, char path[4200])
+{
+    snprintf(path, 4200, "%s/%u.%s", p->dir, number, suffix);
+}
+
+/* Bytes that are not UTF-8 cannot stand in JSON: such a word is {"bytes": TEXT}, in which each byte
+ * is the character of that number. */
+static json_t *encode_bytes(const char *word)
+{
+    struct obuf safe = { 0 };
+    json_t *j = NULL;
+
+    for (const unsigned char *c = (const unsigned char *)word; *c; c++) {
+        if (*c < 0x80)
+            obuf_put(&safe, c, 1);
+        else
+            obuf_printf(&safe, "%c%c", 0xc0 | *c >> 6, 0x80 | (*c & 0x3f));
+    }
+    if (obuf_check(&safe) == 0)
+        j = json_pack("{s:s}", "bytes", safe.p);
+    obuf_free(&safe);
+    return j;
+}
+
+static json_t *encode_word(const char *word)
+{
+    json_t *j = word ? json_string(word) : json_null();
+
+    return j ? j : encode_bytes(word);
+}
+
+/* -EBADMSG when it is neither a word nor null; NULL for null. */
+static int decode_word(const json_t *j, char **out)
+{
+    const char *bytes = json_string_value(json_object_get(j, "bytes"));
+    char *to;
+
+    *out = NULL;
+    if (json_is_null(j))
+        return 0;
+    if (!json_is_string(j) && !bytes)
+        return -EBADMSG;
+    *out = to = strdup(bytes ? bytes : json_string_value(j));
+    if (!to)
+        return -ENOMEM;
+    for (const char *c = to; bytes && *c; c++) {
+        if ((*c & 0x80) && (*c & 0xfc) != 0xc0)
+            return -EBADMSG; /* no byte has that number */
+        *to++ = (char)(*c & 0x80 ? (*c & 3) << 6 | (c[1] & 0x3f) : *c);
+        c += (*c & 0x80) != 0;
+    }
+    if (bytes)
+        *to = '\0';
+    return 0;
+}
+
+int proc_save(const struct proc *proc)
+{
+    json_t *argv = json_array(), *env = json_array(), *all;
+    char path[4200], next[4200];
+    cleanup_free char *dump = NULL;
+    cleanup_fclose FILE *f = NULL;
+
+    for (size_t i = 0; i < proc->argc; i++)
+        json_array_append_new(argv, encode_word(proc->argv[i]));
+    for (size_t i = 0; i < proc->n_env; i++)
+        json_array_append_new(env, encode_word(proc->env[i]));
+    all = json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:{s:I, s:I}}", "record",
+                    proc_rec_encode(&proc->rec), "argv", argv, "env", env, "cwd",
+                    encode_word(proc->cwd), "pty", proc->pty, "whole", proc->whole, "end", "cpu_us",
+                    (json_int_t)proc->end.cpu_us, "memory_peak", (json_int_t)proc->end.memory_peak);
+    dump = all ? json_dumps(all, JSON_COMPACT) : NULL;
+    json_decref(all);
+    if (!dump)
+        return -ENOMEM;
+    proc_path(proc->procs, proc->rec.number, "json", path);
+    proc_path(proc->procs, proc->rec.number, "new", next);
+    f = fopen(next, "we");
+    if (!f || fputs(dump, f) < 0 || fflush(f) != 0 || rename(next, path) < 0)
+        return -errno;
+    return 0;
+}
+
+void proc_unsave(const struct proc *proc)
+{
+    char path[4200];
+
+    proc_path(proc->procs, proc->rec.number, "json", path);
+    unlink(path);
+}
+
+/* Words and nulls, counted; -EBADMSG. */
+static int decode_words(const json_t *list, char ***out, size_t *n)
+{
+    int rc = json_is_array(list) ? 0 : -EBADMSG;
+
+    *n = 0;
+    *out = calloc(json_array_size(list) + 1, sizeof **out);
+    if (!*out)
+        return -ENOMEM;
+    for (size_t i = 0; rc == 0 && i < json_array_size(list); i++)
+        rc = decode_word(json_array_get(list, i), *out + (*n)++);
+    return rc;
+}
+
+/* All but the record, into a process that proc_destroy() frees. */
+static int decode(struct proc *proc, json_t *all)
+{
+    json_t *argv, *env, *cwd;
+    json_int_t cpu, peak;
+    int pty, whole, rc;
+
+    if (json_unpack(all, "{s:o, s:o, s:o, s:b, s:b, s:{s:I, s:I}}", "argv", &argv, "env", &env,
+                    "cwd", &cwd, "pty", &pty, "whole", &whole, "end", "cpu_us", &cpu, "memory_peak",
+                    &peak) < 0)
+        return -EBADMSG;
+    rc = decode_words(argv, &proc->argv, &proc->argc);
+    if (rc == 0)
+        rc = decode_words(env, &proc->env, &proc->n_env);
+    for (size_t i = 0; rc == 0 && i < proc->n_env; i++)
+        rc = proc->env[i] ? 0 : -EBADMSG;
+    if (rc == 0)
+        rc = decode_word(cwd, &proc->cwd);
+    proc->pty = pty;
+    proc->whole = whole;
+    proc->end.cpu_us = (uint64_t)cpu;
+    proc->end.memory_peak = (uint64_t)peak;
+    return rc;
+}
+
+int proc_load(struct procs *p, uint32_t number, struct proc **out, struct oerr *e)
+{
+    struct proc *proc = NULL;
+    struct proc_rec rec;
+    char path[4200];
+    json_t *all;
+    int rc;
+
+    proc_path(p, number, "json", path);
+    all = json_load_file(path, 0, NULL);
+    rc = proc_rec_decode(json_object_get(all, "record"), &rec);
+    if (rc == 0 && (strcmp(rec.machine, p->self) != 0 || rec.number != number))
+        rc = -EBADMSG;
+    if (rc == 0)
+        rc = proc_create(&proc, p, &rec, e);
+    if (rc == 0)
+        rc = decode(proc, all);
+    json_decref(all);
+    if (rc == -EPROTO || rc == -EBADMSG)
+        rc = oerr_set(
+            e, -EBADMSG,
+            "%s is damaged; that process is left out. Remove the file when it is not needed", path);
+    if (rc < 0)
+        proc_destroy(proc, false);
+    else {
+        proc->saved = true;
+        *out = proc;
+    }
+    return rc;
+}
