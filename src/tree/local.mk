@@ -1,0 +1,14 @@
+noinst_LIBRARIES += libtree.a
+libtree_a_SOURCES =
+libtree_a_SOURCES += src/tree/tree.h src/tree/tree_private.h
+libtree_a_SOURCES += src/tree/tree.c
+libtree_a_SOURCES += src/tree/tree_call.c
+libtree_a_SOURCES += src/tree/tree_error.c
+libtree_a_SOURCES += src/tree/tree_forward.c
+libtree_a_SOURCES += src/tree/system.h
+libtree_a_SOURCES += src/tree/events.c src/tree/events.h
+libtree_a_SOURCES += src/tree/labels.c src/tree/labels.h
+libtree_a_SOURCES += src/tree/root.c
+libtree_a_SOURCES += src/tree/machines.c
+libtree_a_SOURCES += src/tree/procs.c
+libtree_a_SOURCES += src/tree/pipes.c

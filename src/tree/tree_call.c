@@ -1,0 +1,291 @@
+/*
+ * tree_call.c - calls: reading a text, running the verbs of a ctl write, making things.
+ *
+ * A ctl write is a small state machine: take a line, split it, run its verb; a verb that answers
+ * TREE_LATER stops the machine until tree_call_done() turns it again. The first failure ends it
+ * and leaves its words in the sibling `error`. A call whose row lives elsewhere is handed to
+ * tree_forward.c whole.
+ */
+#include "tree/tree_private.h"
+#include "base/cleanup.h"
+#include "base/words.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct tree_call *tree_call_new(const struct tree_at *at, const char *user, tree_done_fn *done,
+                                void *arg)
+{
+    struct tree_call *call = calloc(1, sizeof *call);
+
+    if (!call)
+        return NULL;
+    tree_resolve(at->tree, at->path, &call->at);
+    snprintf(call->user, sizeof call->user, "%s", user);
+    call->done = done;
+    call->arg = arg;
+    return call;
+}
+
+void tree_call_free(struct tree_call *call)
+{
+    if (!call)
+        return;
+    obuf_free(&call->out);
+    json_decref(call->record);
+    free(call->text);
+    free(call);
+}
+
+int call_check(struct tree_call *call, int want)
+{
+    char path[TREE_PATH_MAX];
+    struct tree_attr attr;
+    int rc;
+
+    strcpy(path, call->at.path);
+    rc = tree_stat(call->at.tree, path, &call->at, &attr);
+    if (rc < 0)
+        return oerr_set(&call->err, rc, "%s does not exist (any more)", path);
+    rc = tree_access(&attr, call->user, want);
+    if (rc == 0 && call->at.row->own && (want & W_OK) && strcmp(call->user, "root") != 0 &&
+        strcmp(call->user, attr.owner) != 0)
+        rc = -EPERM;
+    if (rc < 0)
+        return oerr_set(&call->err, rc, "%s belongs to %s; %s may not do this", path, attr.owner,
+                        call->user);
+    return 0;
+}
+
+/* Ends a call: the words of a failed write go to the sibling `error`. */
+static void finish(struct tree_call *call, int rc)
+{
+    if (tree_notes_errors(call->at.row)) {
+        if (rc < 0 && !call->err.text[0])
+            oerr_set(&call->err, rc, "%s: %s", call->at.path, strerror(-rc));
+        tree_note_error(call->at.tree, call->at.path, rc < 0 ? call->err.text : "");
+    }
+    call->done(call, rc);
+}
+
+void tree_read(struct tree_call *call)
+{
+    const struct tree_row *row = call->at.row;
+    const char *machine;
+    int rc = call_check(call, R_OK);
+
+    if (rc == 0)
+        rc = forward_home(&call->at, &machine);
+    if (rc == 0 && machine) {
+        forward_call(call, machine, "read", NULL, 0);
+        return;
+    }
+    if (rc == 0 && row->kind == TREE_ERROR) {
+        obuf_puts(&call->out, errors_find(call->at.tree, call->at.path));
+        if (call->out.len)
+            obuf_puts(&call->out, "\n");
+    } else if (rc == 0 && row->show) {
+        rc = row->show(&call->at, &call->out);
+    }
+    if (rc == 0)
+        rc = obuf_check(&call->out);
+    call->done(call, rc);
+}
+
+/* Where the row lives, with words when it cannot be reached. */
+static int call_home(struct tree_call *call, const char **machine)
+{
+    int rc = forward_home(&call->at, machine);
+
+    if (rc == -EHOSTUNREACH)
+        oerr_set(&call->err, rc, "the machine that %s lives on does not answer", call->at.path);
+    return rc;
+}
+
+static int run_verb(struct tree_call *call, int argc, char **argv)
+{
+    const struct tree_verb *v = call->at.row->verbs;
+
+    while (v->name && strcmp(v->name, argv[0]) != 0)
+        v++;
+    if (!v->name) {
+        struct obuf all = { 0 };
+
+        for (v = call->at.row->verbs; v->name; v++)
+            obuf_printf(&all, " %s", v->name);
+        oerr_set(&call->err, -EINVAL, "unknown verb '%.60s'; %s knows:%s", argv[0], call->at.path,
+                 all.p ? all.p : "");
+        obuf_free(&all);
+        return -EINVAL;
+    }
+    if (argc - 1 < v->min)
+        return oerr_set(&call->err, -EINVAL, "a word is missing: %s %s", v->name, v->usage);
+    if (v->max >= 0 && argc - 1 > v->max)
+        return oerr_set(&call->err, -EINVAL, "too many words from '%.60s' on: %s %s",
+                        argv[v->max + 1], v->name, v->usage);
+    for (int i = 1; i < argc && !v->pipes; i++)
+        if (call->op[i])
+            return oerr_set(&call->err, -EINVAL,
+                            "%s takes no '%s'; quote it if it is meant as text", v->name, argv[i]);
+    return v->run(call, argc, argv);
+}
+
+static int run_line(struct tree_call *call)
+{
+    struct words w = { 0 };
+    size_t used;
+    int rc;
+
+    rc = words_split(&w, call->text + call->pos, call->len - call->pos, &used, &call->err);
+    call->pos += used;
+    call->op = w.op;
+    if (rc == 0 && w.n > 0)
+        rc = run_verb(call, w.n, w.v);
+    call->op = NULL;
+    words_free(&w);
+    return rc;
+}
+
+/* Runs lines until one must wait, one fails, or the text ends. */
+static void run_lines(struct tree_call *call)
+{
+    int rc = 0;
+
+    while (rc == 0 && call->pos < call->len)
+        rc = run_line(call);
+    if (rc != TREE_LATER)
+        finish(call, rc);
+}
+
+void tree_call_done(struct tree_call *call, int rc)
+{
+    if (call->at.row->kind == TREE_CTL && rc == 0)
+        run_lines(call);
+    else
+        finish(call, rc);
+}
+
+void tree_write(struct tree_call *call, const char *text, size_t n)
+{
+    const struct tree_row *row = call->at.row;
+    const char *machine = NULL;
+    int rc = call_check(call, W_OK);
+
+    if (rc == 0 && !row->verbs && !row->save)
+        rc = oerr_set(&call->err, -EACCES, "%s cannot be written", call->at.path);
+    if (rc == 0 && n > TREE_TEXT_MAX)
+        rc = oerr_set(&call->err, -EINVAL, "one write may have at most %d bytes", TREE_TEXT_MAX);
+    if (rc == 0 && memchr(text, '\0', n))
+        rc = oerr_set(&call->err, -EINVAL, "the text has a NUL byte at offset %zu",
+                      (size_t)((const char *)memchr(text, '\0', n) - text));
+    if (rc == 0)
+        rc = call_home(call, &machine);
+    if (rc == 0 && machine) {
+        forward_call(call, machine, row->verbs ? "ctl" : "save", text, n);
+        return;
+    }
+    if (rc == 0 && row->save) {
+        rc = row->save(call, text, n);
+        if (rc == TREE_LATER)
+            return;
+    } else if (rc == 0) {
+        call->text = malloc(n + 1);
+        if (call->text) {
+            memcpy(call->text, text, n);
+            call->len = n;
+            run_lines(call);
+            return;
+        }
+        rc = -ENOMEM;
+    }
+    finish(call, rc);
+}
+
+void tree_clone(struct tree_call *call)
+{
+    const char *machine = NULL;
+    int rc = call_check(call, R_OK | W_OK);
+
+    if (rc == 0)
+        rc = call_home(call, &machine);
+    if (rc == 0 && machine) {
+        forward_call(call, machine, "clone", NULL, 0);
+        return;
+    }
+    if (rc == 0)
+        rc = call->at.row->clone(call);
+    if (rc != TREE_LATER)
+        finish(call, rc);
+}
+
+void tree_closed(struct tree_call *call)
+{
+    const char *machine = NULL;
+    int rc = call_check(call, W_OK);
+
+    if (rc == 0)
+        rc = forward_home(&call->at, &machine);
+    if (rc == 0 && machine) {
+        forward_call(call, machine, "closed", NULL, 0);
+        return;
+    }
+    if (rc == 0 && call->at.row->closed)
+        call->at.row->closed(call);
+    call->done(call, rc);
+}
+
+/* The row of the directory that call->at is made in or removed from; NULL when it is no member of a
+ * collection but a fixed part of the tree. */
+static const struct tree_row *parent_row(struct tree_call *call)
+{
+    const char *row = call->at.row->path;
+    char path[TREE_PATH_MAX], *slash;
+    struct tree_at above;
+
+    if (!*row || row[strlen(row) - 1] != '}')
+        return NULL;
+    strcpy(path, call->at.path);
+    slash = strrchr(path, '/');
+    if (slash)
+        *slash = '\0';
+    else
+        *path = '\0';
+    return tree_resolve(call->at.tree, path, &above) == 0 ? above.row : NULL;
+}
+
+void tree_make(struct tree_call *call, int flags)
+{
+    const struct tree_row *dir = parent_row(call);
+    int rc = dir && dir->make ? dir->make(call, flags)
+                              : oerr_set(&call->err, -EPERM, "nothing can be made there");
+
+    if (rc != TREE_LATER)
+        call->done(call, rc);
+}
+
+void tree_remove(struct tree_call *call)
+{
+    const struct tree_row *dir = parent_row(call);
+    int rc = dir && dir->drop ? dir->drop(call)
+                              : oerr_set(&call->err, -EPERM, "nothing can be removed there");
+
+    if (rc != TREE_LATER)
+        call->done(call, rc);
+}
+
+int tree_open(const struct tree_at *at, const char *user, int flags, struct stream **out)
+{
+    const char *machine = NULL;
+    int rc;
+
+    if (!at->row->open || (at->row->accmode && at->row->accmode != ONLY(flags & O_ACCMODE)))
+        return -EACCES;
+    rc = forward_home(at, &machine);
+    if (rc < 0)
+        return rc;
+    return machine ? forward_open(at, machine, user, flags, out)
+                   : at->row->open(at, user, flags, out);
+}
