@@ -1,0 +1,149 @@
+/*
+ * root.c - the rows at the top: README, status, events, ctl, self, log.
+ */
+#include "tree/system.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+static void format_time(uint64_t us, char text[40])
+{
+    time_t seconds = (time_t)(us / 1000000);
+    struct tm tm;
+    size_t n;
+
+    gmtime_r(&seconds, &tm);
+    n = strftime(text, 40, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + n, 40 - n, ".%06uZ", (unsigned)(us % 1000000));
+}
+
+void show_time(struct obuf *out, const char *key, uint64_t us)
+{
+    char text[40];
+
+    format_time(us, text);
+    obuf_printf(out, "%s %s\n", key, text);
+}
+
+void json_set_time(json_t *object, const char *key, uint64_t us)
+{
+    char text[40];
+
+    if (!us)
+        return;
+    format_time(us, text);
+    json_object_set_new(object, key, json_string(text));
+}
+
+static int show_readme(const struct tree_at *at, struct obuf *out)
+{
+    const struct tree_row *row;
+
+    obuf_puts(out,
+              "This is OneOS: several Linux machines as one tree of files.\n"
+              "Machines, processes and pipes are files here; ls, cat and echo are the tools.\n\n"
+              "  cat machines/*/state                 who is there\n"
+              "  oneos run -l ID -- CMD               run a command on machine ID\n"
+              "  touch pipes/p; cat pipes/p           a pipe that every machine can open\n"
+              "  echo signal TERM > procs/ID.N/ctl    signal a process, wherever it runs\n\n"
+              "A write to a ctl file that fails leaves its reason in `error` beside it.\n"
+              "The whole contract: man oneosfs. The files:\n\n");
+    for (size_t i = 1; (row = tree_row_at(at->tree, i)) != NULL; i++)
+        obuf_printf(out, "  %-28s %s\n", row->path, row->help);
+    return 0;
+}
+
+static void count_states(struct cluster *c, size_t counts[MEMBER_GONE + 1])
+{
+    const struct member *m = cluster_members(c);
+
+    memset(counts, 0, (MEMBER_GONE + 1) * sizeof *counts);
+    for (size_t i = 0; i < member_count(m); i++)
+        counts[member_at(m, i)->state]++;
+}
+
+static int show_status(const struct tree_at *at, struct obuf *out)
+{
+    struct system *sys = system_of(at);
+    size_t counts[MEMBER_GONE + 1];
+
+    count_states(sys->cluster, counts);
+    obuf_printf(out, "cluster %s\nid %s\n", sys->me->cluster_name, sys->me->id);
+    for (int s = MEMBER_PENDING; s < MEMBER_GONE; s++)
+        obuf_printf(out, "machines_%s %zu\n", member_state_name((enum member_state)s), counts[s]);
+    obuf_printf(out, "version %s\nuptime_seconds %lu\n", PACKAGE_VERSION,
+                (wall_us() - sys->start_us) / 1000000);
+    return 0;
+}
+
+static int open_events(const struct tree_at *at, const char *user, int flags, struct stream **out)
+{
+    (void)user, (void)flags;
+    return events_open(system_of(at)->events, out);
+}
+
+static int show_self(const struct tree_at *at, struct obuf *out)
+{
+    obuf_printf(out, "machines/%s", system_of(at)->me->id);
+    return 0;
+}
+
+/* These verbs decide who belongs to the system: the daemon's user and root only, by the file's
+ * mode. */
+static int v_accept(struct tree_call *call, int argc, char **argv)
+{
+    (void)argc;
+    return cluster_accept(system_of(&call->at)->cluster, argv[1], &call->err);
+}
+
+static int v_reject(struct tree_call *call, int argc, char **argv)
+{
+    (void)argc;
+    return cluster_reject(system_of(&call->at)->cluster, argv[1], &call->err);
+}
+
+static int v_forget(struct tree_call *call, int argc, char **argv)
+{
+    (void)argc;
+    return cluster_forget(system_of(&call->at)->cluster, argv[1], &call->err);
+}
+
+static int v_token(struct tree_call *call, int argc, char **argv)
+{
+    uint64_t ttl_us = 3600ull * 1000000;
+    int rc = argc > 1 ? units_time(argv[1], &ttl_us, &call->err) : 0;
+
+    return rc < 0 ? rc
+                  : cluster_token(system_of(&call->at)->cluster, ttl_us, &call->out, &call->err);
+}
+
+static const struct tree_verb verbs[] = {
+    { "accept", 1, 1, v_accept, "ID" },
+    { "reject", 1, 1, v_reject, "ID" },
+    { "forget", 1, 1, v_forget, "ID" },
+    { "token", 0, 1, v_token, "[TTL]" },
+    { 0 },
+};
+
+/* clang-format off */
+const struct tree_row root_rows[] = {
+    { .path = "", .kind = TREE_DIR, .mode = 0555, .help = "the tree" },
+    { .path = "README", .kind = TREE_TEXT, .mode = 0444, .show = show_readme,
+      .help = "what is here, in short" },
+    { .path = "status", .kind = TREE_TEXT, .mode = 0444, .show = show_status,
+      .help = "cluster name, id, machines by state, version, uptime" },
+    { .path = "events", .kind = TREE_STREAM, .mode = 0444, .open = open_events,
+      .help = "what happens, one JSON object a line, from open onwards; {\"lost\":n} when too slow" },
+    { .path = "ctl", .kind = TREE_CTL, .mode = 0622, .own = true, .verbs = verbs,
+      .help = "accept ID | reject ID | forget ID | token [TTL] (then read: the token)" },
+    { .path = "error", .kind = TREE_ERROR, .mode = 0444,
+      .help = "why the last write to ctl failed" },
+    { .path = "self", .kind = TREE_LINK, .mode = 0777, .show = show_self,
+      .help = "the machine whose mount this is" },
+    { 0 },
+};
+/* clang-format on */
