@@ -1,0 +1,10 @@
+noinst_LIBRARIES += libfusefs.a
+libfusefs_a_SOURCES =
+libfusefs_a_SOURCES += fuse/fusefs.h fuse/fuse_private.h fuse/ops_private.h
+libfusefs_a_SOURCES += fuse/session.c
+libfusefs_a_SOURCES += fuse/node.c
+libfusefs_a_SOURCES += fuse/users.c
+libfusefs_a_SOURCES += fuse/request.c
+libfusefs_a_SOURCES += fuse/park.c
+libfusefs_a_SOURCES += fuse/ops_dir.c
+libfusefs_a_SOURCES += fuse/ops_file.c
