@@ -1,0 +1,175 @@
+/*
+ * files.c - reading and writing files of the tree, and words for what fails.
+ */
+#include "shell/shell.h"
+
+#include "base/cleanup.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#define PATH_BYTES 4096
+#define READ_BYTES (32 * 1024) /* small: a direct read touches every page of it */
+
+int tree_open(const struct shell *sh, int flags, const char *fmt, ...)
+{
+    char path[PATH_BYTES];
+    va_list ap;
+    int n, fd;
+
+    va_start(ap, fmt);
+    n = vsnprintf(path, sizeof path, fmt, ap);
+    va_end(ap);
+    if (n >= (int)sizeof path)
+        return -ENAMETOOLONG;
+    do
+        fd = openat(sh->dir, path, flags | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
+int read_all(int fd, struct obuf *out)
+{
+    char buffer[READ_BYTES];
+    ssize_t n;
+
+    for (;;) {
+        n = read(fd, buffer, sizeof buffer);
+        if (n > 0)
+            obuf_put(out, buffer, (size_t)n);
+        else if (n == 0)
+            return obuf_check(out);
+        else if (errno != EINTR)
+            return -errno;
+    }
+}
+
+int tree_read(const struct shell *sh, struct obuf *out, const char *path)
+{
+    cleanup_close int fd = tree_open(sh, O_RDONLY, "%s", path);
+
+    return fd < 0 ? fd : read_all(fd, out);
+}
+
+int write_all(int fd, const void *data, size_t n)
+{
+    const char *p = data;
+
+    while (n > 0) {
+        ssize_t done = write(fd, p, n);
+
+        if (done >= 0) {
+            p += done;
+            n -= (size_t)done;
+        } else if (errno == EAGAIN) { /* somebody else made our standard output non-blocking */
+            struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+            poll(&pfd, 1, -1);
+        } else if (errno != EINTR) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+void errno_words(const struct shell *sh, const char *path, int rc, struct obuf *out)
+{
+    static const struct {
+        int rc;
+        const char *words;
+    } known[] = {
+        { -ENOTCONN, "the daemon of this mount is gone: start oneosd again" },
+        { -ECONNABORTED, "the daemon of this mount is gone: start oneosd again" },
+        { -EHOSTUNREACH, "that machine cannot be reached" },
+        { -ESRCH, "that process has ended" },
+        { -ENOENT, "there is no such file" },
+        { -EIO, "the machine or the connection to it was lost" },
+    };
+    const char *words = strerror(-rc);
+
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+        if (known[i].rc == rc)
+            words = known[i].words;
+    obuf_printf(out, "%s/%s: %s", sh->mount, path, words);
+}
+
+/* The sibling of a path: the same folder, another name. */
+static void sibling(const char *path, const char *name, char out[static PATH_BYTES])
+{
+    const char *slash = strrchr(path, '/');
+
+    snprintf(out, PATH_BYTES, "%.*s%s", slash ? (int)(slash - path) + 1 : 0, path, name);
+}
+
+void ctl_words(const struct shell *sh, const char *path, int rc, struct obuf *out)
+{
+    char error[PATH_BYTES];
+    struct obuf text = { 0 };
+    size_t n;
+
+    sibling(path, "error", error);
+    if (tree_read(sh, &text, error) == 0 && text.len > 0 && (n = strcspn(text.p, "\n")) > 0)
+        obuf_put(out, text.p, n);
+    else
+        errno_words(sh, path, rc, out);
+    obuf_free(&text);
+}
+
+int say_errno(const struct shell *sh, const char *path, int rc)
+{
+    struct obuf words = { 0 };
+
+    errno_words(sh, path, rc, &words);
+    say(EXIT_ONEOS, "%s", obuf_check(&words) ? "out of memory" : words.p);
+    obuf_free(&words);
+    return EXIT_ONEOS;
+}
+
+int say_ctl(const struct shell *sh, const char *path, int rc)
+{
+    struct obuf words = { 0 };
+
+    ctl_words(sh, path, rc, &words);
+    say(EXIT_ONEOS, "%s", obuf_check(&words) ? "out of memory" : words.p);
+    obuf_free(&words);
+    return EXIT_ONEOS;
+}
+
+int ctl_write(const struct shell *sh, const char *path, const char *lines)
+{
+    cleanup_close int fd = tree_open(sh, O_WRONLY, "%s", path);
+    int rc;
+
+    if (fd < 0)
+        return say_errno(sh, path, fd);
+    rc = write_all(fd, lines, strlen(lines));
+    if (rc == 0)
+        return 0;
+    return say_ctl(sh, path, rc);
+}
+
+static bool is_plain_name(const char *name)
+{
+    return isalnum((unsigned char)*name) && strlen(name) < NAME_BYTES && !strchr(name, '/');
+}
+
+int proc_path(const struct shell *sh, const char *name, char path[static NAME_BYTES * 2])
+{
+    bool number = name[strspn(name, "0123456789")] == '\0';
+
+    if (!is_plain_name(name))
+        return bad_usage(sh, "'%s' is not the name of a process such as A.17", name);
+    snprintf(path, NAME_BYTES * 2, number ? "self/procs/%s" : "procs/%s", name);
+    return 0;
+}
+
+int check_machine(const struct shell *sh, const char *id)
+{
+    return is_plain_name(id) ? 0 : bad_usage(sh, "'%s' is not the id of a machine", id);
+}

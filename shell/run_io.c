@@ -1,0 +1,201 @@
+/*
+ * run_io.c - `oneos run`: standard input, output and error of the process.
+ *
+ * A thread each passes the output and, without a terminal, standard error. Both must see the end
+ * of file, else something is missing and we fail. A third thread passes the input and is left
+ * behind when the process has ended, wherever it waits then. None of them sees a signal.
+ * When the reader of our output goes away, the process gets SIGPIPE, as it would without us.
+ */
+#include "shell/run.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+
+static int open_file(const struct run *r, const char *file, int flags)
+{
+    return tree_open(r->sh, flags, "procs/%s/%s", r->name, file);
+}
+
+static void tell(const struct run *r, const char *line)
+{
+    /* Other errors say that the process has ended, which is as well. */
+    while (write(r->ctl, line, strlen(line)) < 0 && errno == EINTR)
+        ;
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Nobody reads what we write any more. Reads on, so that the process does not block where it
+ * would fail without us; one that ignores SIGPIPE and writes on for a second is terminated. */
+static int drain(struct run *r, int from)
+{
+    cleanup_free char *buffer = malloc(IO_BYTES);
+    double start = seconds();
+    bool told = false;
+    ssize_t n;
+
+    tell(r, "signal PIPE\n");
+    while (buffer) {
+        n = read(from, buffer, IO_BYTES);
+        if (n == 0)
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0 && !told && seconds() - start > 1) {
+            tell(r, "signal TERM\n");
+            told = true;
+        }
+    }
+    return -ENOMEM;
+}
+
+static void *pass_output(void *arg)
+{
+    struct output *out = arg;
+    cleanup_close int from = open_file(out->run, out->file, O_RDONLY);
+    int rc = from;
+
+    if (from >= 0 && pump(from, out->to, &rc) == PUMP_WRITE_FAILED) {
+        out->unwritten = rc != -EPIPE;
+        if (out->unwritten)
+            say(0, "the %s of %s cannot be written here: %s", out->file, out->run->name,
+                strerror(-rc));
+        rc = drain(out->run, from);
+    }
+    out->rc = rc < 0 ? rc : 0;
+    return NULL;
+}
+
+/* ---- standard input ---- */
+
+static void wait_for_foreground(void)
+{
+    static const struct timespec pause = { .tv_nsec = 100 * 1000 * 1000 };
+
+    while (tcgetpgrp(STDIN_FILENO) != getpgrp() && tcgetpgrp(STDIN_FILENO) > 0)
+        nanosleep(&pause, NULL);
+}
+
+static bool in_background(void)
+{
+    return isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) != getpgrp();
+}
+
+static void *pass_input(void *arg)
+{
+    struct run *r = arg;
+    int to = open_file(r, "stdin", O_WRONLY), rc;
+    enum pump_end end;
+
+    if (to < 0)
+        return NULL; /* it has ended: its output and status say how */
+    while ((end = pump(STDIN_FILENO, to, &rc)) == PUMP_READ_FAILED && rc == -EIO && in_background())
+        wait_for_foreground();
+    close(to);
+    if (end == PUMP_WRITE_FAILED)
+        close(STDIN_FILENO); /* whoever feeds us learns that nobody reads */
+    return NULL;
+}
+
+/* End of file: nobody will write. */
+static void close_input(const struct run *r)
+{
+    int fd = open_file(r, "stdin", O_WRONLY);
+
+    if (fd >= 0)
+        close(fd);
+}
+
+/* True when it is plain that nothing comes: then no thread is needed to say so. */
+static bool input_is_empty(const struct run *r)
+{
+    struct stat st;
+    int flags = fcntl(STDIN_FILENO, F_GETFL);
+
+    if (r->no_stdin || flags < 0 || (flags & O_ACCMODE) == O_WRONLY)
+        return true;
+    return fstat(STDIN_FILENO, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
+static int start_thread(pthread_t *thread, void *(*main)(void *), void *arg)
+{
+    sigset_t all, before;
+    int rc;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = -pthread_create(thread, NULL, main, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
+int input_start(struct run *r)
+{
+    pthread_t thread;
+    int rc;
+
+    if (r->input_empty)
+        return 0;
+    rc = start_thread(&thread, pass_input, r);
+    if (rc == 0)
+        pthread_detach(thread);
+    return rc;
+}
+
+static void *pass_error(void *arg)
+{
+    struct output *err = arg;
+
+    if (err->run->input_empty)
+        close_input(err->run);
+    return pass_output(err);
+}
+
+int outputs_start(struct run *r)
+{
+    int rc;
+
+    r->input_empty = input_is_empty(r);
+    r->out = (struct output){ .run = r, .file = "stdout", .to = STDOUT_FILENO };
+    r->err = (struct output){ .run = r, .file = "stderr", .to = STDERR_FILENO };
+    rc = start_thread(&r->out.thread, pass_output, &r->out);
+    r->out.started = rc == 0;
+    if (rc == 0 && !r->pty) {
+        rc = start_thread(&r->err.thread, pass_error, &r->err);
+        r->err.started = rc == 0;
+    } else if (rc == 0 && r->input_empty) {
+        close_input(r);
+    }
+    return rc;
+}
+
+void outputs_end(struct run *r)
+{
+    if (r->out.started)
+        pthread_join(r->out.thread, NULL);
+    if (r->err.started)
+        pthread_join(r->err.thread, NULL);
+}
+
+void outputs_abandon(struct run *r)
+{
+    if (r->out.started)
+        pthread_detach(r->out.thread);
+    if (r->err.started)
+        pthread_detach(r->err.thread);
+    r->out.started = r->err.started = false;
+}

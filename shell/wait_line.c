@@ -1,0 +1,44 @@
+/*
+ * wait_line.c - how a process ended, from the line of its `wait` to an exit status; signal names.
+ */
+#include "shell/shell.h"
+
+#include <ctype.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+int signal_number(const char *name)
+{
+    int n = 0;
+
+    if (isdigit((unsigned char)*name)) {
+        for (; isdigit((unsigned char)*name) && n < NSIG; name++)
+            n = n * 10 + (*name - '0');
+        return *name == '\0' && n > 0 && n < NSIG ? n : -1;
+    }
+    if (strncasecmp(name, "SIG", 3) == 0)
+        name += 3;
+    for (n = 1; n < NSIG; n++) {
+        const char *known = sigabbrev_np(n);
+
+        if (known && strcasecmp(known, name) == 0)
+            return n;
+    }
+    return -1;
+}
+
+int wait_status(const char *line)
+{
+    char word[16], value[NAME_BYTES], more;
+    int n;
+
+    if (sscanf(line, "%15s %127s %c", word, value, &more) != 2)
+        return -1;
+    if (strcmp(word, "exit") == 0 && sscanf(value, "%d%c", &n, &more) == 1 && n >= 0 && n < 256)
+        return n;
+    if (strcmp(word, "signal") == 0 && (n = signal_number(value)) > 0)
+        return 128 + n;
+    return strcmp(word, "lost") == 0 ? EXIT_ONEOS : -1;
+}
