@@ -1,0 +1,56 @@
+# Fuzz targets: one LLVMFuzzerTestOneInput() per decoder of what comes from outside. With
+# --enable-fuzz (clang) they are libFuzzer programs; else each is a test that runs over the files
+# of its folder under tests/fuzz/corpus, so that it never rots.
+FUZZ_TARGETS =
+check_PROGRAMS += $(FUZZ_TARGETS)
+EXTRA_DIST += tests/fuzz/corpus
+
+if FUZZ
+FUZZ_MAIN =
+FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
+else
+TESTS += $(FUZZ_TARGETS)
+FUZZ_MAIN = tests/fuzz/corpus_main.c
+FUZZ_LINK = $(AM_LDFLAGS)
+endif
+FUZZ_NET_LIBS = libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_words
+tests_fuzz_fuzz_words_SOURCES = tests/fuzz/fuzz_words.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_words_LDADD = libbase.a
+tests_fuzz_fuzz_words_LDFLAGS = $(FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_init_proto
+tests_fuzz_fuzz_init_proto_SOURCES = tests/fuzz/fuzz_init_proto.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_init_proto_LDADD = librun.a libbase.a
+tests_fuzz_fuzz_init_proto_LDFLAGS = $(FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_link_frame
+tests_fuzz_fuzz_link_frame_SOURCES = tests/fuzz/fuzz_link_frame.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_link_frame_LDADD = libnet.a libbase.a
+tests_fuzz_fuzz_link_frame_LDFLAGS = $(FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_wire
+tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz_wire.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_wire_LDADD = $(FUZZ_NET_LIBS)
+tests_fuzz_fuzz_wire_LDFLAGS = $(FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_beacon
+tests_fuzz_fuzz_beacon_SOURCES = tests/fuzz/fuzz_beacon.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_beacon_LDADD = $(FUZZ_NET_LIBS)
+tests_fuzz_fuzz_beacon_LDFLAGS = $(FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_token
+tests_fuzz_fuzz_token_SOURCES = tests/fuzz/fuzz_token.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_token_LDADD = $(FUZZ_NET_LIBS)
+tests_fuzz_fuzz_token_LDFLAGS = $(FUZZ_LINK)
+
+
+FUZZ_TARGETS += tests/fuzz/fuzz_tree
+tests_fuzz_fuzz_tree_SOURCES = tests/fuzz/fuzz_tree.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_tree_LDADD = libtree.a libbase.a $(BASE_LIBS)
+tests_fuzz_fuzz_tree_LDFLAGS = $(FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/fuzz_rendezvous
+tests_fuzz_fuzz_rendezvous_SOURCES = tests/fuzz/fuzz_rendezvous.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_rendezvous_LDADD = librun.a libcluster.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_rendezvous_LDFLAGS = $(FUZZ_LINK)

@@ -1,0 +1,184 @@
+# Unit tests: one program per module, with cmocka.
+UNIT_LIBS = $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/test_words
+TESTS += tests/unit/test_words
+tests_unit_test_words_SOURCES = tests/unit/test_words.c
+tests_unit_test_words_LDADD = libbase.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_units
+TESTS += tests/unit/test_units
+tests_unit_test_units_SOURCES = tests/unit/test_units.c
+tests_unit_test_units_LDADD = libbase.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_options
+TESTS += tests/unit/test_options
+tests_unit_test_options_SOURCES = tests/unit/test_options.c
+tests_unit_test_options_LDADD = libbase.a $(INIH_LIBS) $(UNIT_LIBS)
+NET_TEST_LIBS = libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_identity
+TESTS += tests/unit/test_identity
+tests_unit_test_identity_SOURCES = tests/unit/test_identity.c tests/unit/tempdir.h
+tests_unit_test_identity_LDADD = $(NET_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_wire
+TESTS += tests/unit/test_wire
+tests_unit_test_wire_SOURCES = tests/unit/test_wire.c
+tests_unit_test_wire_LDADD = $(NET_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_beacon
+TESTS += tests/unit/test_beacon
+tests_unit_test_beacon_SOURCES = tests/unit/test_beacon.c tests/unit/netns.h
+tests_unit_test_beacon_LDADD = $(NET_TEST_LIBS)
+noinst_LIBRARIES += tests/unit/liblinkpair.a
+tests_unit_liblinkpair_a_SOURCES = tests/unit/link_pair.c tests/unit/link_pair.h
+LINK_TEST_LIBS = tests/unit/liblinkpair.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS)
+check_PROGRAMS += tests/unit/test_blk
+TESTS += tests/unit/test_blk
+tests_unit_test_blk_SOURCES = tests/unit/test_blk.c tests/unit/flowkit.h
+tests_unit_test_blk_LDADD = libbase.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_flow
+TESTS += tests/unit/test_flow
+tests_unit_test_flow_SOURCES = tests/unit/test_flow.c tests/unit/flowkit.h
+tests_unit_test_flow_LDADD = libbase.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_flow_ends
+TESTS += tests/unit/test_flow_ends
+tests_unit_test_flow_ends_SOURCES = tests/unit/test_flow_ends.c tests/unit/flowkit.h
+tests_unit_test_flow_ends_LDADD = libbase.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_flow_model
+TESTS += tests/unit/test_flow_model
+tests_unit_test_flow_model_SOURCES = tests/unit/test_flow_model.c tests/unit/flowkit.h
+tests_unit_test_flow_model_LDADD = libbase.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_flow_stress
+TESTS += tests/unit/test_flow_stress
+tests_unit_test_flow_stress_SOURCES = tests/unit/test_flow_stress.c tests/unit/flowkit.h
+tests_unit_test_flow_stress_LDADD = libbase.a $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_init
+TESTS += tests/unit/test_init
+tests_unit_test_init_SOURCES = tests/unit/test_init.c
+tests_unit_test_init_SOURCES += tests/unit/init_fixture.c tests/unit/init_fixture.h
+tests_unit_test_init_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_init_life
+TESTS += tests/unit/test_init_life
+tests_unit_test_init_life_SOURCES = tests/unit/test_init_life.c
+tests_unit_test_init_life_SOURCES += tests/unit/init_fixture.c tests/unit/init_fixture.h
+tests_unit_test_init_life_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_init_proto
+TESTS += tests/unit/test_init_proto
+tests_unit_test_init_proto_SOURCES = tests/unit/test_init_proto.c
+tests_unit_test_init_proto_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_link
+TESTS += tests/unit/test_link
+tests_unit_test_link_SOURCES = tests/unit/test_link.c
+tests_unit_test_link_LDADD = $(LINK_TEST_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_link_cut
+TESTS += tests/unit/test_link_cut
+tests_unit_test_link_cut_SOURCES = tests/unit/test_link_cut.c
+tests_unit_test_link_cut_LDADD = $(LINK_TEST_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_link_frame
+TESTS += tests/unit/test_link_frame
+tests_unit_test_link_frame_SOURCES = tests/unit/test_link_frame.c
+tests_unit_test_link_frame_LDADD = libnet.a libbase.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_flow_memory
+TESTS += tests/unit/test_flow_memory
+tests_unit_test_flow_memory_SOURCES = tests/unit/test_flow_memory.c tests/unit/flowkit.h
+tests_unit_test_flow_memory_LDADD = libbase.a $(UNIT_LIBS)
+tests_unit_test_flow_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc
+
+check_PROGRAMS += tests/unit/test_flow_watch
+TESTS += tests/unit/test_flow_watch
+tests_unit_test_flow_watch_SOURCES = tests/unit/test_flow_watch.c tests/unit/flowkit.h
+tests_unit_test_flow_watch_LDADD = libbase.a $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_bus
+TESTS += tests/unit/test_bus
+tests_unit_test_bus_SOURCES = tests/unit/test_bus.c tests/unit/bus_nodes.h
+tests_unit_test_bus_LDADD = $(NET_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_bus_strangers
+TESTS += tests/unit/test_bus_strangers
+tests_unit_test_bus_strangers_SOURCES = tests/unit/test_bus_strangers.c
+tests_unit_test_bus_strangers_LDADD = $(NET_TEST_LIBS)
+check_PROGRAMS += tests/unit/test_link_hostile
+TESTS += tests/unit/test_link_hostile
+tests_unit_test_link_hostile_SOURCES = tests/unit/test_link_hostile.c
+tests_unit_test_link_hostile_LDADD = $(LINK_TEST_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/fake_tree
+tests_unit_fake_tree_SOURCES = tests/unit/fake_tree.c
+tests_unit_fake_tree_LDADD = libbase.a $(FUSE3_LIBS)
+dist_check_SCRIPTS += tests/unit/test_client.sh
+TESTS += tests/unit/test_client.sh
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test_member
+TESTS += tests/unit/test_member
+tests_unit_test_member_SOURCES = tests/unit/test_member.c
+tests_unit_test_member_LDADD = libcluster.a libbase.a $(UNIT_LIBS) $(BASE_LIBS)
+endif
+
+check_PROGRAMS += tests/unit/test_tree
+TESTS += tests/unit/test_tree
+tests_unit_test_tree_SOURCES = tests/unit/test_tree.c
+tests_unit_test_tree_LDADD = libtree.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_rows
+TESTS += tests/unit/test_rows
+tests_unit_test_rows_SOURCES = tests/unit/test_rows.c
+tests_unit_test_rows_LDADD = libtree.a librun.a libcluster.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+dist_check_SCRIPTS += tests/unit/test_man.sh
+TESTS += tests/unit/test_man.sh
+RV_TEST_LIBS = librun.a libcluster.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_rendezvous
+TESTS += tests/unit/test_rendezvous
+tests_unit_test_rendezvous_SOURCES = tests/unit/test_rendezvous.c
+tests_unit_test_rendezvous_SOURCES += tests/unit/rv_world.c tests/unit/rv_world.h
+tests_unit_test_rendezvous_LDADD = $(RV_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_rendezvous_msg
+TESTS += tests/unit/test_rendezvous_msg
+tests_unit_test_rendezvous_msg_SOURCES = tests/unit/test_rendezvous_msg.c
+tests_unit_test_rendezvous_msg_LDADD = $(RV_TEST_LIBS)
+
+RUN_TEST_LIBS = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_spool
+TESTS += tests/unit/test_spool
+tests_unit_test_spool_SOURCES = tests/unit/test_spool.c tests/unit/runkit.h
+tests_unit_test_spool_LDADD = $(RUN_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_streams
+TESTS += tests/unit/test_streams
+tests_unit_test_streams_SOURCES = tests/unit/test_streams.c tests/unit/runkit.h
+tests_unit_test_streams_LDADD = $(RUN_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_proctab
+TESTS += tests/unit/test_proctab
+tests_unit_test_proctab_SOURCES = tests/unit/test_proctab.c tests/unit/runkit.h
+tests_unit_test_proctab_LDADD = librun.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_events
+TESTS += tests/unit/test_events
+tests_unit_test_events_SOURCES = tests/unit/test_events.c tests/unit/runkit.h
+tests_unit_test_events_LDADD = libtree.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_proc_file
+TESTS += tests/unit/test_proc_file
+tests_unit_test_proc_file_SOURCES = tests/unit/test_proc_file.c tests/unit/runkit.h
+tests_unit_test_proc_file_LDADD = librun.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_procs
+TESTS += tests/unit/test_procs
+tests_unit_test_procs_SOURCES = tests/unit/test_procs.c tests/unit/runkit.h
+tests_unit_test_procs_LDADD = librun.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)

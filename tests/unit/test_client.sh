@@ -1,0 +1,265 @@
+#!/bin/bash
+# test_client.sh - the client `oneos` against trees that are not the daemon's.
+#
+# The first part is a folder of ordinary files; the second, skipped where FUSE cannot be used, is
+# fake_tree with local processes, for `run`. Tests run in the build folder.
+set -u
+T=$(mktemp -d "${TMPDIR:-/tmp}/oneos-client-XXXXXX")
+oneos=$PWD/oneos
+failed=0
+export HOME=$T XDG_CONFIG_HOME=$T/config LC_ALL=C.UTF-8
+unset ONEOS_MOUNT ONEOS_JSON
+
+cleanup() {
+    for job in $(jobs -p); do kill -9 "$job"; done 2>/dev/null
+    mountpoint -q "$T/mnt" && fusermount3 -uz "$T/mnt"
+    rm -rf "$T"
+}
+trap cleanup EXIT
+
+# check WHAT STATUS WORDS COMMAND...: the exit status, and words (a glob) in what it prints, both
+# streams together.
+check() {
+    local what=$1 status=$2 words=$3 out rc
+    shift 3
+    out=$(timeout -k 5 20 "$@" 2>&1 </dev/null)
+    rc=$?
+    # shellcheck disable=SC2053
+    if [ $rc -ne "$status" ] || [[ $out != $words ]]; then
+        printf 'FAILED: %s\n  %s\n  status %d, wanted %d\n  printed: %s\n  wanted:  %s\n' "$what" "$*" \
+            $rc "$status" "$out" "$words"
+        failed=1
+    else
+        echo "ok: $what"
+    fi
+}
+
+# same WHAT WANTED GOT
+same() {
+    if [ "$2" = "$3" ]; then
+        echo "ok: $1"
+    else
+        printf 'FAILED: %s\n  wanted: %s\n  got:    %s\n' "$1" "$2" "$3"
+        failed=1
+    fi
+}
+
+make_files() {
+    mkdir -p "$T/tree"/{procs/A.17,procs/A.18,machines/A/procs,machines/B,pipes}
+    cd "$T/tree" || exit 99
+    ln -s machines/A self
+    ln -s ../../../procs/A.17 machines/A/procs/17
+    printf '%s\n' \
+        '{"schema":1,"id":"A.17","machine":"A","user":"ann","state":"running","cmdline":"sleep \u001b[31m"}' \
+        '{"schema":1,"id":"B.2","machine":"B","user":"jörg","state":"ended","exit":3,"ended":"2026-01-01T00:00:00Z","cmdline":"false"}' >procs/all.jsonl
+    printf '%s\n' '{"schema":1,"id":"A","state":"alive","cores":2,"memory_bytes":8589934592}' \
+        '{"schema":1,"id":"B","state":"pending"}' >machines/all.jsonl
+    printf '%s\n' 'name mode readers writers bytes_in bytes_out buffered machine' \
+        'p stream 1 0 1048576 10 99 A' "'a b' broadcast 0 0 0 0 0 -" >pipes/status
+    printf '%s\n' 'cluster abc' 'id A' 'machines_alive 1' 'uptime_seconds 007' >status
+    printf '%s\n' 'gpu' 'zone lab' >machines/A/labels
+    echo 'exit 3' >procs/A.17/wait
+    echo 'signal KILL' >procs/A.18/wait
+    echo out >procs/A.17/stdout
+    echo err >procs/A.17/stderr
+    echo 'a line' >machines/A/log
+    : >procs/A.17/ctl >ctl >machines/B/ctl
+    : >ctl
+    : >machines/B/ctl
+    cd "$OLDPWD" || exit 99
+}
+
+usage() {
+    check 'no command' 64 '*which command*' "$oneos"
+    check 'an unknown command' 64 "*no command 'nope'*" "$oneos" nope
+    check 'an unknown option' 64 '*no option --nope*' "$oneos" --nope
+    check 'an unknown option of a command' 64 '*no option -z*usage: oneos ps*' "$oneos" ps -z
+    check 'too many operands' 64 "*'x'*usage: oneos ps*" "$oneos" ps x
+    check 'too few operands' 64 '*usage: oneos kill*' "$oneos" kill
+    check 'help lists all commands' 0 '*machines*doctor*label*' "$oneos" --help
+    check 'help of a command' 0 'Usage: oneos kill *--signal SIG*' "$oneos" kill --help
+    check 'version' 0 'oneos [0-9]*' "$oneos" --version
+    check 'a signal that is none' 64 "*no signal 'FOO'*" "$oneos" kill -s FOO A.1
+    check 'a time that is none' 64 "*'soon' is not a time*" "$oneos" token --ttl soon
+    check 'what cannot be a process' 64 "*'a/b' is not*" "$oneos" --mount "$T/tree" kill a/b
+    check 'what cannot be a machine' 64 "*'..' is not*" "$oneos" --mount "$T/tree" log ..
+    mkdir -p "$T/config/oneos"
+    printf 'mount = /a\nnonsense\n' >"$T/config/oneos/oneos.conf"
+    check 'a bad configuration file' 78 "*$T/config/oneos/oneos.conf:2: *" "$oneos" ps
+    printf 'join = x:1\nmount = %s\n' "$T/tree" >"$T/config/oneos/oneos.conf"
+    check 'the mount from a file' 0 '*A.17*' "$oneos" ps
+    check 'the environment beats it' 125 '*/nowhere (from ONEOS_MOUNT) cannot be opened*' \
+        env ONEOS_MOUNT=/nowhere "$oneos" ps
+    check 'a flag beats both' 0 '*A.17*' env ONEOS_MOUNT=/nowhere "$oneos" ps --mount "$T/tree"
+    rm "$T/config/oneos/oneos.conf"
+    check 'no mount at all' 125 '*no oneosd mounted here: start one with `oneosd`' \
+        unshare -rm sh -c 'umount -al -t fuse.oneos; exec "$@"' sh "$oneos" ps
+}
+
+tables() {
+    check 'ps shows what runs, without control characters' 0 \
+        'PROC*A.17  ann *running *sleep ?[[]31m' "$oneos" ps
+    check 'ps -a shows what has ended' 0 '*B.2 *jörg *3 *false' "$oneos" ps -a
+    check 'ps of one machine' 0 'PROC*COMMAND' "$oneos" ps -l C
+    same 'ps --json -a is the lines' 2 "$("$oneos" ps --json -a | grep -c '"schema":1')"
+    check 'machines' 0 'MACHINE*A *alive *2 *8GiB*B *pending*' "$oneos" machines
+    same 'machines --json is the file' "$(cat "$T/tree/machines/all.jsonl")" "$("$oneos" machines --json)"
+    check 'pipes' 0 'PIPE*p *stream *1MiB *10B*a b *broadcast*' "$oneos" pipes
+    check 'pipes --json' 0 '{"name":"p",*"bytes_in":1048576,*{"name":"a b",*' "$oneos" --json pipes
+    check 'status' 0 'cluster abc*' "$oneos" status
+    check 'status --json' 0 '{"cluster":"abc","id":"A","machines_alive":1,"uptime_seconds":"007"}' \
+        "$oneos" status --json
+    echo '{"id":' >"$T/tree/procs/all.jsonl"
+    check 'a file that is not JSON' 125 '*line 1 of procs/all.jsonl*' "$oneos" ps
+    rm "$T/tree/procs/all.jsonl"
+    check 'a missing file' 125 "*$T/tree/procs/all.jsonl: there is no such file" "$oneos" ps
+    check 'standard output that is full' 125 '*No space left*' sh -c '"$0" status >/dev/full' "$oneos"
+}
+
+processes() {
+    check 'wait' 3 'A.17 exit 3' "$oneos" wait A.17
+    check 'wait for several: the last counts' 137 'A.17 exit 3?A.18 signal KILL' "$oneos" wait A.17 A.18
+    check 'wait --json' 137 '*"exit":3}*"signal":"KILL"}' "$oneos" wait --json A.17 A.18
+    check 'wait by number' 3 '17 exit 3' "$oneos" wait 17
+    check 'wait for nobody' 125 '*procs/X.1/wait: there is no such file' "$oneos" wait X.1
+    check 'logs' 0 'out?err' "$oneos" logs A.17
+    check 'logs -f' 0 '*out*' "$oneos" logs -f A.17
+    check 'kill' 0 '' "$oneos" kill A.17
+    same 'kill wrote' 'signal TERM' "$(cat "$T/tree/procs/A.17/ctl")"
+    : >"$T/tree/procs/A.17/ctl"
+    check 'kill -s 9' 0 '' "$oneos" kill -s 9 A.17
+    same 'kill -s 9 wrote' 'signal KILL' "$(cat "$T/tree/procs/A.17/ctl")"
+    echo 'the process A.18 has ended: nothing to signal' >"$T/tree/procs/A.18/error"
+    ln -s /dev/full "$T/tree/procs/A.18/ctl"
+    check 'a ctl error has its words from the sibling' 125 'oneos: the process A.18 has ended: nothing to signal' \
+        "$oneos" kill A.18
+}
+
+machines() {
+    check 'log' 0 'a line' "$oneos" log
+    check 'log of a machine' 0 'a line' "$oneos" log A
+    check 'accept' 0 '' "$oneos" accept B
+    same 'accept wrote' 'accept B' "$(cat "$T/tree/ctl")"
+    check 'drain' 0 '' "$oneos" drain B
+    same 'drain wrote' 'drain' "$(cat "$T/tree/machines/B/ctl")"
+    check 'label shows' 0 'gpu?zone lab' "$oneos" label A
+    check 'label changes' 0 '' "$oneos" label -r gpu A zone=x rack=5 ssd
+    same 'label wrote' 'zone x,rack 5,ssd' "$(paste -sd, "$T/tree/machines/A/labels")"
+    check 'label with a blank' 64 '*without blanks*' "$oneos" label A 'a b=c'
+    check 'token without an answer' 125 '*gave no token' "$oneos" token
+    check 'doctor finds the pending machine' 1 '*wrong *B asks to join*' "$oneos" doctor
+    check 'doctor --json' 1 '*"check":"machines","verdict":"wrong"*' "$oneos" doctor --json
+    mkdir -p "$T/.oneos"
+    touch "$T/.oneos/cluster.key"
+    chmod 644 "$T/.oneos/cluster.key"
+    check 'doctor finds a key that others can read' 1 '*chmod 600*' "$oneos" doctor
+}
+
+# $1: the type of system call, as strace has it; none of the network's may occur.
+only_files() {
+    command -v strace >/dev/null || return
+    strace -f -e trace=network -o "$T/strace" "$oneos" ps -a >/dev/null 2>&1 </dev/null
+    same 'ps makes no call of the network' '' "$(grep -v '^[0-9]* *+++' "$T/strace")"
+}
+
+run_commands() {
+    check 'run true' 0 '' "$oneos" run true
+    check 'run passes the status and standard error' 7 'err' "$oneos" run -- sh -c 'echo err >&2; exit 7'
+    check 'run passes standard output alone' 7 'out' \
+        sh -c '"$0" run -- sh -c "echo out; echo err >&2; exit 7" 2>/dev/null' "$oneos"
+    check 'run: not found' 127 'oneos: nonsense: *' "$oneos" run nonsense
+    check 'run: not executable' 126 'oneos: /etc/passwd: *' "$oneos" run /etc/passwd
+    check 'run: killed' 137 '' "$oneos" run -- sh -c 'kill -9 $$'
+    check 'run: lost' 125 '*partial*A.* was lost with machine A*' "$oneos" run lose
+    check 'run on a machine, with a variable' 0 'a  b' "$oneos" run @A FOO='a  b' sh -c 'echo "$FOO"'
+    check 'run -l' 0 'x' "$oneos" run -l A -- echo x
+    check 'run on no machine' 125 "*no machine 'B'*" "$oneos" run @B true
+    check 'run: a script of several lines' 0 'a?b  c' "$oneos" run sh -c 'echo a
+echo "b  c"'
+    check 'run: a selector' 125 '*needs the scheduler*' "$oneos" run @gpu=1 true
+    check 'run --cpus' 125 '*need the scheduler*' "$oneos" run --cpus 3 true
+    check 'run: a line that is too long' 126 '*too long*' \
+        bash -c '"$0" run -- $(seq 1 100000)' "$oneos"
+    check 'run -d' 0 'A.[0-9]*' "$oneos" run -d true
+    check 'run passes only what a login has' 0 '' \
+        env ONEOS_SECRET=1 SECRET=1 "$oneos" run -- sh -c 'env | grep SECRET; true'
+}
+
+run_streams() {
+    same 'run -- cat </dev/null' '' "$(timeout 20 "$oneos" run -- cat </dev/null)"
+    same 'run -- cat' 'hello' "$(echo hello | timeout 20 "$oneos" run -- cat)"
+    same 'standard input closed' '' "$(timeout 20 "$oneos" run -- cat <&-)"
+    same 'yes | run -- head -1' 'y' "$(yes | timeout 20 "$oneos" run -- head -1)"
+    same 'run -- yes | head -1' '141 0' \
+        "$(timeout 20 "$oneos" run -- yes </dev/null | head -1 >/dev/null; echo "${PIPESTATUS[@]}")"
+    same 'a writer that does not mind SIGPIPE is ended' '143 0' \
+        "$(timeout 20 "$oneos" run -- sh -c 'trap "" PIPE; while :; do echo y 2>&-; done' </dev/null |
+            head -1 >/dev/null; echo "${PIPESTATUS[@]}")"
+    mkfifo "$T/never"
+    exec 8<>"$T/never"
+    same 'input that never ends does not hold the end' 'x' "$(timeout 20 "$oneos" run -- echo x <"$T/never")"
+    exec 8>&-
+    check 'output that cannot be written' 125 '*stdout of A.* cannot be written here: No space*' \
+        sh -c '"$0" run -- echo x >/dev/full' "$oneos"
+    head -c 30000000 /dev/urandom >"$T/data"
+    same '30 MB there and back' "$(sha256sum <"$T/data")" "$(timeout 60 "$oneos" run -- cat <"$T/data" | sha256sum)"
+}
+
+# Starts the client, waits until the process says that it is ready, runs `$2` with $pid.
+signalled() {
+    local what=$1 script=$2 act=$3 wanted=$4 got pid since=$SECONDS
+    mkfifo "$T/ready"
+    # A background job of a script has SIGINT ignored.
+    env --default-signal=INT,QUIT "$oneos" run -- sh -c "$script" >"$T/ready" 2>/dev/null </dev/null &
+    pid=$!
+    exec 9<"$T/ready"
+    rm "$T/ready"
+    read -r -t 20 <&9
+    eval "$act"
+    wait $pid
+    got=$?
+    exec 9<&-
+    same "$what" "$wanted" "$got"
+}
+
+run_signals() {
+    # TSan holds a signal back until the program's next call, which may never come: these tests
+    # are about the moment at which handlers run.
+    ldd "$oneos" | grep -q libtsan && return
+    signalled 'SIGINT reaches the process' 'echo; exec sleep 1000' 'kill -INT $pid' 130
+    signalled 'SIGTERM may be caught' 'trap "exit 9" TERM; echo; while :; do sleep 0.05; done' 'kill $pid' 9
+    signalled 'SIGUSR1 may be caught' 'trap "exit 8" USR1; echo; while :; do sleep 0.05; done' 'kill -USR1 $pid' 8
+    signalled 'SIGTSTP stops both, SIGCONT lets both go on' \
+        'trap "exit 5" USR2; echo; while :; do sleep 0.05; done' \
+        'kill -TSTP $pid
+         until grep -qs "State:.*stopped" /proc/$pid/status; do [ $SECONDS -lt $((since + 20)) ] || break; done
+         kill -CONT $pid; kill -USR2 $pid' 5
+    same 'the lines that were written' 1 "$(grep -c '^stop$' "$T/mnt/procs/A.1/lines")"
+}
+
+run_terminal() {
+    command -v script >/dev/null || return
+    same 'run -t asks for a terminal of this size' 'tty 33 77' \
+        "$(script -qec "stty rows 33 cols 77; '$oneos' run -t true" /dev/null </dev/null >/dev/null 2>&1
+           grep '^tty 33' "$T/mnt/procs/A.1/lines")"
+    same 'the terminal is as before' 'icanon' \
+        "$(script -qec "'$oneos' run -t true; stty -a" /dev/null </dev/null | grep -ow '[-]*icanon')"
+}
+
+make_files
+usage
+export ONEOS_MOUNT=$T/tree
+tables
+processes
+machines
+only_files
+if [ -w /dev/fuse ] && mkdir "$T/mnt" && tests/unit/fake_tree "$T/mnt" 2>/dev/null; then
+    export ONEOS_MOUNT=$T/mnt
+    run_commands
+    run_streams
+    run_signals
+    run_terminal
+else
+    echo 'skipped: run, since FUSE cannot be used here'
+fi
+exit $failed
