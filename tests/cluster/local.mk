@@ -1,0 +1,28 @@
+# Tests with real daemons, a machine each in its own namespaces: tests/lib/cluster.sh. The longest first.
+CLUSTER_LONG =
+CLUSTER_LONG += tests/cluster/pipes_lost.sh
+CLUSTER_LONG += tests/cluster/pipes_cut.sh
+CLUSTER_LONG += tests/cluster/pipes.sh
+CLUSTER_LONG += tests/cluster/pipes_big.sh
+CLUSTER_LONG += tests/cluster/demo.sh
+CLUSTER_TESTS =
+CLUSTER_TESTS += tests/cluster/harness.sh
+CLUSTER_TESTS += tests/cluster/start_order.sh
+CLUSTER_TESTS += tests/cluster/read_all.sh
+CLUSTER_LONG += tests/cluster/killed.sh
+CLUSTER_TESTS += tests/cluster/busy.sh
+CLUSTER_LONG += tests/cluster/chaos.sh
+CLUSTER_LONG += tests/cluster/exits.sh
+CLUSTER_LONG += tests/cluster/keys.sh
+CLUSTER_LONG += tests/cluster/garbage.sh
+CLUSTER_TESTS += tests/cluster/remove.sh
+CLUSTER_TESTS += tests/cluster/bad_ctl.sh
+CLUSTER_LONG += tests/cluster/blocked.sh
+CLUSTER_LONG += tests/cluster/many_procs.sh
+CLUSTER_TESTS += tests/cluster/conventions.sh
+CLUSTER_LONG += tests/cluster/lost.sh
+CLUSTER_TESTS += tests/cluster/fulldisk.sh
+CLUSTER_TESTS += tests/cluster/users.sh
+
+# Ten thousand threads at once: it runs last and alone, since others beside it could not judge time.
+tests/cluster/blocked.log: $(filter-out tests/cluster/blocked.log,$(TEST_LOGS))
