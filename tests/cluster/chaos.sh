@@ -43,7 +43,7 @@ flow()
         n=$((n + 1)) pipe=$P/$1$2$n
         on A "touch $pipe"
         on "$2" "exec timeout 45 bash -c 'until exec 3<$pipe; do sleep 0.1; done 2>/dev/null; exec bytes check 20M $n <&3'" >"$T/words.$1$2" 2>&1 &
-        on "$1" "exec timeout 45 bash -c 'until exec 3>$pipe; do sleep 0.1; done 2>/dev/null; exec bytes make 20M $n >&3'" 2>"$T/refused.$1$2"
+        on "$1" "exec timeout 45 bash -c 'until [ -e $pipe ] && exec 3>$pipe; do sleep 0.1; done 2>/dev/null; exec bytes make 20M $n >&3'" 2>"$T/refused.$1$2"
         sent=$?
         wait $!
         taken=$?

@@ -138,10 +138,14 @@ static void *reap(void *arg)
 static void child(struct proc *p, char **argv, const int pipes[4][2])
 {
     sigset_t none;
+    int high[3];
 
     setpgid(0, 0);
+    /* By way of high numbers: where standard input was closed, a pipe may have a low one itself. */
     for (int i = 0; i < 3; i++)
-        dup2(pipes[i][i == 0 ? 0 : 1], i);
+        high[i] = fcntl(pipes[i][i == 0 ? 0 : 1], F_DUPFD_CLOEXEC, 10);
+    for (int i = 0; i < 3; i++)
+        dup2(high[i], i);
     for (int i = 0; i < p->nenv; i++)
         putenv((char *)(uintptr_t)p->env[i]);
     sigemptyset(&none);
@@ -187,6 +191,7 @@ static int v_exec(struct proc *p, char **argv)
     }
     close(pipes[3][0]);
     p->pid = pid;
+    pthread_cond_broadcast(&changed);
     error = pthread_create(&thread, NULL, reap, p);
     if (error == 0)
         pthread_detach(thread);
@@ -261,20 +266,38 @@ static bool wait_ready(int fd, short events)
     return true;
 }
 
-static int read_wait(struct proc *p, char *to, size_t size)
+/* Waits a little for a change, since an interrupt does not wake it. */
+static void wait_changed(void)
 {
     struct timespec until;
 
-    pthread_mutex_lock(&lock);
-    while (!p->wait[0] && !fuse_interrupted()) {
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 20 * 1000 * 1000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
-        pthread_cond_timedwait(&changed, &lock, &until);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 20 * 1000 * 1000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
     }
+    pthread_cond_timedwait(&changed, &lock, &until);
+}
+
+/* Output is opened, and may be read, before exec has made it. */
+static bool wait_started(struct proc *p)
+{
+    bool started;
+
+    pthread_mutex_lock(&lock);
+    while (!p->pid && !fuse_interrupted())
+        wait_changed();
+    started = p->pid != 0;
+    pthread_mutex_unlock(&lock);
+    return started;
+}
+
+static int read_wait(struct proc *p, char *to, size_t size)
+{
+    pthread_mutex_lock(&lock);
+    while (!p->wait[0] && !fuse_interrupted())
+        wait_changed();
     snprintf(to, size, "%s", p->wait);
     pthread_mutex_unlock(&lock);
     return *to ? (int)strlen(to) : -EINTR;
@@ -303,6 +326,8 @@ static int on_read(const char *path, char *to, size_t size, off_t at, struct fus
         return at ? 0 : snprintf(to, size, "A.%d\n", (int)(p - procs));
     case STDOUT:
     case STDERR:
+        if (!wait_started(p))
+            return -EINTR;
         fd = fi->fh % FILES == STDOUT ? p->out : p->err;
         if (!wait_ready(fd, POLLIN))
             return -EINTR;
