@@ -26,8 +26,7 @@ CLUSTER_TESTS += tests/cluster/users.sh
 # Ten thousand threads at once: it runs last and alone, since others beside it could not judge time.
 tests/cluster/blocked.log: $(filter-out tests/cluster/blocked.log,$(TEST_LOGS))
 
-# By hand, `make chaos`: every failure at once, under load. About one run in some still ends with a
-# stream of which both sides wait; doc/roadmap.md.
+# By hand, `make chaos`: every failure at once, under load; doc/roadmap.md says what it found last.
 EXTRA_DIST += tests/cluster/chaos.sh
 .PHONY: chaos
 chaos: all $(check_PROGRAMS)
