@@ -124,3 +124,19 @@ int file_make(const char *path, const void *data, size_t n, struct oerr *e)
 {
     return put(path, data, n, true, e);
 }
+
+int file_folder(const char *path, struct oerr *e)
+{
+    struct stat st;
+
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return oerr_set(e, -errno, "cannot make the folder %s: %s", path, strerror(errno));
+    if (stat(path, &st) < 0)
+        return oerr_set(e, -errno, "cannot look at %s: %s", path, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return oerr_set(e, -ENOTDIR,
+                        "%s is not a folder: move it away or choose another with --state", path);
+    if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) < 0)
+        return oerr_set(e, -errno, "cannot write in the folder %s: %s", path, strerror(errno));
+    return 0;
+}

@@ -22,4 +22,7 @@ int file_replace(const char *path, const void *data, size_t n, struct oerr *e);
 /* The same for a file that must not be there yet: -EEXIST when another was first (no words). */
 int file_make(const char *path, const void *data, size_t n, struct oerr *e);
 
+/* Makes a folder (0700) unless it is there. -ENOTDIR; -EACCES when it cannot be used. */
+int file_folder(const char *path, struct oerr *e);
+
 #endif

@@ -266,6 +266,8 @@ static bool heard(struct beacon *b, const struct sockaddr_storage *from, const u
             rate_take(&b->complaints, now_ms()))
             log_warn("beacon", "another machine at %s also calls itself %s: give one another id",
                      p.address, p.id);
+        if (ours && p.incarnation != b->self.incarnation && b->ops.twin)
+            b->ops.twin(b->arg, &p);
         return false;
     }
     if (!ours || better(b, &p, rank_of(from)))

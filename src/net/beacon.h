@@ -33,6 +33,9 @@ struct beacon_ops {
      * 64 times a second for foreign ones (the rest are dropped). Own beacons are not reported. */
     void (*seen)(void *arg, const struct peer_info *from, bool ours);
 
+    /* A beacon of ours has our own id, but another incarnation. May be NULL. */
+    void (*twin)(void *arg, const struct peer_info *from);
+
     /* Is this one of ours not reached, so that another address is worth a try? NULL: never. */
     bool (*silent)(void *arg, const char *id);
 };

@@ -29,8 +29,10 @@ static const struct bus_type_row types[BUS_TYPES] = {
     [BUS_PROBE] = { "probe", .asked = true },
     [BUS_SYNC] = { "sync", .asked = true },
     [BUS_TREE] = { "tree", .asked = true },
-    [BUS_CLAIM] = { "claim", .asked = true },
+    [BUS_PIPE] = { "pipe", .asked = true },
     [BUS_PING] = { "ping", .asked = true },
+    [BUS_REGISTRY] = { "registry", .asked = true },
+    [BUS_CONSENSUS] = { "consensus", .told = true },
 };
 
 const struct bus_type_row *bus_type_row(unsigned type)
@@ -121,6 +123,7 @@ static bool take_pub(struct bsock *s)
     struct allowed *a;
     struct bmsg m;
     const char *user, *p;
+    char id[ID_MAX];
     bool good;
 
     if (!bmsg_receive(s, &m))
@@ -132,6 +135,8 @@ static bool take_pub(struct bsock *s)
         good = a && zmq_msg_size(&m.frame[0]) == TOPIC && memcmp(p + 1, a->topic, TOPIC - 1) == 0;
         if (!good)
             drop_subscribers(s->bus, user ? user : "?");
+        else if (s->bus->ops.subscribed)
+            s->bus->ops.subscribed(s->bus->arg, strcpy(id, a->id));
     }
     bmsg_close(&m);
     return true;

@@ -1,11 +1,13 @@
 /*
- * bus.h - messages between daemons over ZeroMQ with CURVE: published to all, or asked of one.
+ * bus.h - messages between daemons over ZeroMQ with CURVE: published to all, asked of one, or told
+ * to one.
  *
  * A message is a fixed header (magic "1OS", version, type, flags, request id, time) and a JSON
- * object. Each daemon has an XPUB, a ROUTER that answers, and one SUB and one DEALER per peer (a
- * SUB does not tell which of several publishers a message is from). Who may do what is decided by
- * the peer's CURVE public key: only keys on the allow-list may subscribe or send anything but the
- * types marked `open` in the table of types. Everything runs on the core loop.
+ * object; what is only told (BUS_CONSENSUS) has bytes instead, and no answer. Each daemon has an
+ * XPUB, a ROUTER that answers, and one SUB and one DEALER per peer (a SUB does not tell which of
+ * several publishers a message is from). Who may do what is decided by the peer's CURVE public key:
+ * only keys on the allow-list may subscribe or send anything but the types marked `open` in the
+ * table of types. Everything runs on the core loop.
  *
  * A question is carried out once or not at all, and never after its deadline: it waits here while
  * the peer is not connected, and a receiver that gets it too late refuses it.
@@ -18,19 +20,21 @@
 
 #include <jansson.h>
 
-/* The types of messages: one row each in bus.c's table (name, open to strangers, published or
- * asked). */
+/* The types of messages: one row each in bus.c's table (name, open to strangers, published, asked
+ * or told). */
 enum bus_type {
     BUS_HEARTBEAT = 1, /* published */
     BUS_LIVE,          /* published: changes of live state (processes, pipes) */
     BUS_LEAVE,         /* published: polite farewell */
     BUS_HELLO,         /* asked: who are you, which versions; open to strangers */
-    BUS_JOIN,  /* asked: let me in, with a token or by an operator's word; open to strangers */
-    BUS_PROBE, /* asked: do you hear this machine? */
-    BUS_SYNC,  /* asked: all your live state */
-    BUS_TREE,  /* asked: an operation on a row of the tree that you own */
-    BUS_CLAIM, /* asked: may I use this pipe name? */
-    BUS_PING,  /* asked and answered by the bus itself */
+    BUS_JOIN,      /* asked: let me in, with a token or by an operator's word; open to strangers */
+    BUS_PROBE,     /* asked: do you hear this machine? */
+    BUS_SYNC,      /* asked: all your live state */
+    BUS_TREE,      /* asked: an operation on a row of the tree that you own */
+    BUS_PIPE,      /* asked: have you a writer of this pipe? */
+    BUS_PING,      /* asked and answered by the bus itself */
+    BUS_REGISTRY,  /* asked: carry out a command, or tell how far one must read (replica.c) */
+    BUS_CONSENSUS, /* told: between the servers of consensus */
     BUS_TYPES
 };
 
@@ -55,6 +59,15 @@ struct bus_ops {
      * allowed, and does nothing. body and strings are borrowed. */
     void (*asked)(void *arg, struct bus_ask *ask, const char *from, const char *key,
                   enum bus_type type, json_t *body);
+
+    /* A member tells us something. Bytes and strings are borrowed. May be NULL. */
+    void (*told)(void *arg, const char *from, enum bus_type type, const void *data, size_t len);
+
+    /* A peer begins to hear what we publish. May be NULL. */
+    void (*subscribed)(void *arg, const char *id);
+
+    /* The connection on which we ask a peer broke; it is made anew by itself. May be NULL. */
+    void (*broke)(void *arg, const char *id);
 };
 
 struct bus_options {
@@ -99,6 +112,10 @@ int bus_ask_stranger(struct bus *b, const char *address, uint16_t req_port, cons
                      enum bus_type type, json_t *body, unsigned deadline_ms, bus_done_fn *done,
                      void *arg, struct bus_call **call);
 void bus_cancel(struct bus_call *call); /* done will not be called */
+
+/* Tells a connected peer; nobody learns whether it arrived. Copies. -EHOSTUNREACH: not connected,
+ * or full of what it does not take; -EMSGSIZE. */
+int bus_tell(struct bus *b, const char *id, enum bus_type type, const void *data, size_t len);
 
 void bus_answer(struct bus_ask *ask, json_t *body); /* takes the reference */
 void bus_refuse(struct bus_ask *ask, int rc, const char *fmt, ...)

@@ -1,5 +1,5 @@
 /*
- * bus_ask.c - the questions that we are asked.
+ * bus_ask.c - the questions that we are asked, and what we are told.
  *
  * What comes to the ROUTER is looked at from the outside in: frames, header, who sent it, whether a
  * stranger's turn has come, type, time, and only then the JSON. Everything that gets as far as a
@@ -145,6 +145,26 @@ static void look_at(struct bus *b, struct bmsg *m, const struct wire_header *h, 
     json_decref(body);
 }
 
+/* What a member tells; true: it was that, or claimed to be. */
+static bool take_told(struct bus *b, struct bmsg *m, const struct wire_header *h, const char *key)
+{
+    const struct bus_type_row *row = bus_type_row(h->type);
+    struct allowed *a = auth_by_key(b, key);
+    char from[ID_MAX];
+
+    if (!row || !row->told)
+        return false;
+    if (!a) {
+        if (rate_take(&b->refused, now_ms()))
+            log_warn("bus", "the key %s, which is no member's, sent '%s': dropped", key, row->name);
+    } else if (b->ops.told) {
+        strcpy(from, a->id);
+        b->ops.told(b->arg, from, (enum bus_type)h->type, zmq_msg_data(&m->frame[2]),
+                    zmq_msg_size(&m->frame[2]));
+    }
+    return true;
+}
+
 bool ask_take(struct bsock *s)
 {
     struct wire_header h;
@@ -161,7 +181,7 @@ bool ask_take(struct bsock *s)
         snprintf(key, sizeof key, "%s", user);
     if (rc < 0 || !user)
         bus_malformed(s->bus, key, rc < 0 ? rc : -EPROTO);
-    else
+    else if (!take_told(s->bus, &m, &h, key))
         look_at(s->bus, &m, &h, key);
     bmsg_close(&m);
     return true;

@@ -1,5 +1,5 @@
 /*
- * bus_call.c - the questions that we ask.
+ * bus_call.c - the questions that we ask, and what we tell.
  *
  *   waiting --sent--> sent --answered, refused, too late, cancelled, connection lost--> ended
  *
@@ -249,6 +249,19 @@ int bus_ask_stranger(struct bus *b, const char *address, uint16_t req_port, cons
     if (rc < 0)
         remote_close(r);
     return rc;
+}
+
+int bus_tell(struct bus *b, const char *id, enum bus_type type, const void *data, size_t len)
+{
+    struct remote *r = remote_find(b, id);
+    struct wire_header h = { .version = WIRE_VERSION, .type = type };
+    struct text body = { .p = (char *)data, .len = len };
+
+    if (len > BUS_BODY_MAX)
+        return -EMSGSIZE;
+    if (b->closing || !r || !r->ready || !r->dealer)
+        return -EHOSTUNREACH;
+    return bsock_send(r->dealer, NULL, 0, &h, &body) < 0 ? -EHOSTUNREACH : 0;
 }
 
 void bus_cancel(struct bus_call *call)

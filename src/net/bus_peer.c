@@ -280,6 +280,14 @@ static void on_again(uv_timer_t *t)
         ping_now(r);
 }
 
+static void broke(struct remote *r)
+{
+    char id[ID_MAX];
+
+    strcpy(id, r->info.id);
+    r->bus->ops.broke(r->bus->arg, id);
+}
+
 void remote_broke(struct remote *r, bool for_good)
 {
     calls_end(r, false, -EHOSTUNREACH, "the connection broke before it answered");
@@ -290,6 +298,8 @@ void remote_broke(struct remote *r, bool for_good)
     } else if (!r->stranger) {
         ping_now(r);
     }
+    if (!r->stranger && r->bus->ops.broke)
+        broke(r);
 }
 
 int remote_open(struct remote **out, struct bus *b, const struct peer_info *info, bool stranger,

@@ -20,8 +20,9 @@
 #include <utlist.h>
 #include <zmq.h>
 
-#define STRANGERS_MAX 256 /* connections to the ROUTER beside those of members: each costs memory  \
-                           */
+#define STRANGERS_MAX                                                                              \
+    256 /* connections to the ROUTER beside those of members: each costs memory                    \
+         */
 
 #define TOPIC 33 /* of publications to one peer: 32 hexadecimal digits and NUL */
 
@@ -182,7 +183,7 @@ void remote_broke(struct remote *r, bool for_good);
 /* The row of a type in bus.c's table; NULL: there is none. */
 struct bus_type_row {
     const char *name;
-    bool open, published, asked;
+    bool open, published, asked, told;
 };
 const struct bus_type_row *bus_type_row(unsigned type);
 

@@ -50,12 +50,12 @@ static void work(struct bsock *s, int *budget)
     clean(s);
     while (s->zmq && mine-- > 0 && (*budget)-- > 0 && s->take(s))
         ;
-    if (s->zmq && s->writable)
-        s->writable(s);
     if (!s->zmq || zmq_getsockopt(s->zmq, ZMQ_EVENTS, &events, &size) < 0)
         return;
-    if ((events & ZMQ_POLLIN) || ((events & ZMQ_POLLOUT) && s->wants && s->wants(s)))
+    if (events & ZMQ_POLLIN)
         bsock_touch(s);
+    if ((events & ZMQ_POLLOUT) && s->wants && s->wants(s))
+        s->writable(s); /* which makes it dirty */
 }
 
 static void on_idle(uv_idle_t *idle)

@@ -61,22 +61,6 @@ static int join_path(char out[4096], const char *folder, const char *name, struc
     return 0;
 }
 
-static int make_folder(const char *path, struct oerr *e)
-{
-    struct stat st;
-
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return oerr_set(e, -errno, "cannot make the folder %s: %s", path, strerror(errno));
-    if (stat(path, &st) < 0)
-        return oerr_set(e, -errno, "cannot look at %s: %s", path, strerror(errno));
-    if (!S_ISDIR(st.st_mode))
-        return oerr_set(e, -ENOTDIR,
-                        "%s is not a folder: move it away or choose another with --state", path);
-    if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) < 0)
-        return oerr_set(e, -errno, "cannot write in the folder %s: %s", path, strerror(errno));
-    return 0;
-}
-
 /* The id of a machine that was given none: the saved one, else a fresh one. */
 static int saved_id(const char *state, char id[ID_MAX], struct oerr *e)
 {
@@ -260,13 +244,13 @@ static int load(struct identity *i, const struct identity_options *opt, struct o
 {
     int rc = opt->id ? identity_check_id(opt->id, e) : 0;
 
-    if (rc < 0 || (rc = make_folder(opt->state, e)) < 0)
+    if (rc < 0 || (rc = file_folder(opt->state, e)) < 0)
         return rc;
     if (opt->id)
         strcpy(i->id, opt->id);
     else if ((rc = saved_id(opt->state, i->id, e)) < 0)
         return rc;
-    if ((rc = join_path(i->dir, opt->state, i->id, e)) < 0 || (rc = make_folder(i->dir, e)) < 0 ||
+    if ((rc = join_path(i->dir, opt->state, i->id, e)) < 0 || (rc = file_folder(i->dir, e)) < 0 ||
         (rc = take_lock(i, e)) < 0)
         return rc;
     if (!opt->cluster_key_file)

@@ -17,9 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ID_MAX      64 /* a machine id: [A-Za-z0-9][A-Za-z0-9._-]*, at most 63 bytes */
-#define KEY_Z85     41 /* a CURVE public or secret key in Z85, with its NUL */
-#define FINGERPRINT 65 /* SHA-256 of the link certificate's public key, hexadecimal, with its NUL  \
+#define ID_MAX  64 /* a machine id: [A-Za-z0-9][A-Za-z0-9._-]*, at most 63 bytes */
+#define KEY_Z85 41 /* a CURVE public or secret key in Z85, with its NUL */
+#define FINGERPRINT                                                                                \
+    65                 /* SHA-256 of the link certificate's public key, hexadecimal, with its NUL  \
                         */
 #define CLUSTER_KEY 32 /* bytes of a cluster key */
 

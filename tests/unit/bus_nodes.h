@@ -25,7 +25,8 @@ struct node {
     struct bus *bus;
     struct bus_ask *parked;
     bool park;
-    unsigned published, missed, asked, strangers;
+    unsigned published, missed, asked, strangers, told;
+    size_t told_bytes;
     json_int_t next; /* the number that the next publication should carry */
     bool disorder;
     enum bus_type last_type;
@@ -78,15 +79,28 @@ static inline void on_asked(void *arg, struct bus_ask *ask, const char *from, co
     snprintf(n->last_key, sizeof n->last_key, "%s", key);
     if (n->park)
         n->parked = ask;
-    else if (type == BUS_CLAIM)
+    else if (type == BUS_PIPE)
         bus_refuse(ask, -EBUSY, "the name %s is taken", "p");
     else
         bus_answer(ask, json_pack("{s:O?}", "n", json_object_get(body, "n")));
 }
 
-static const struct bus_ops ops = { .published = on_published,
-                                    .missed = on_missed,
-                                    .asked = on_asked };
+static inline void on_told(void *arg, const char *from, enum bus_type type, const void *data,
+                           size_t len)
+{
+    struct node *n = arg;
+
+    n->told++;
+    n->told_bytes += len;
+    n->last_type = type;
+    strcpy(n->last_from, from);
+    for (size_t i = 0; i < len; i++)
+        n->disorder |= ((const uint8_t *)data)[i] != (uint8_t)i;
+}
+
+static const struct bus_ops ops = {
+    .published = on_published, .missed = on_missed, .asked = on_asked, .told = on_told
+};
 
 static inline void on_done(void *arg, int rc, json_t *body, const char *text)
 {

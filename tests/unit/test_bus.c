@@ -1,6 +1,7 @@
 /*
  * test_bus.c - members: questions, publications, deadlines, death and return.
  */
+#include "net/bus_private.h"
 #include "tests/unit/bus_nodes.h"
 
 #include <arpa/inet.h>
@@ -24,7 +25,7 @@ static void a_question_is_answered(void **unused)
     assert_string_equal(b.last_key, a.id->curve_public);
     assert_int_equal(b.last_type, BUS_SYNC);
 
-    ask(&a, &b, BUS_CLAIM, 5000, &refused);
+    ask(&a, &b, BUS_PIPE, 5000, &refused);
     ask(&a, &b, (enum bus_type)999, 5000, &unknown);
     ask(&a, &b, BUS_HEARTBEAT, 5000, &published);
     SOON(refused.times == 1 && unknown.times == 1 && published.times == 1);
@@ -47,6 +48,36 @@ static void what_is_published_is_heard(void **unused)
     SOON(b.last_type == BUS_LIVE);
     assert_int_equal(b.missed, 1);
     assert_int_equal(a.published, 0);
+}
+
+static void what_a_member_tells_arrives(void **unused)
+{
+    struct outcome o = { 0 };
+    size_t n = 1024 * 1024;
+    uint8_t *bytes = malloc(n);
+
+    (void)unused;
+    assert_non_null(bytes);
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (uint8_t)i;
+    assert_int_equal(bus_tell(a.bus, "B", BUS_CONSENSUS, bytes, 3), -EHOSTUNREACH);
+    trust(&a, &b);
+    trust(&b, &a);
+    SOON(bus_tell(a.bus, "B", BUS_CONSENSUS, bytes, 0) == 0); /* once it is connected */
+    assert_int_equal(bus_tell(a.bus, "B", BUS_CONSENSUS, bytes, n), 0);
+    assert_int_equal(bus_tell(a.bus, "B", BUS_CONSENSUS, bytes, BUS_BODY_MAX + 1), -EMSGSIZE);
+    SOON(b.told_bytes == n);
+    assert_false(b.disorder);
+    assert_string_equal(b.last_from, "A");
+    assert_int_equal(b.last_type, BUS_CONSENSUS);
+
+    bus_disallow(b.bus, "A");
+    bus_tell(a.bus, "B", BUS_CONSENSUS, bytes, n); /* of no member any more */
+    ask(&a, &b, BUS_SYNC, 5000, &o);
+    SOON(o.times == 1);
+    assert_int_equal(o.rc, -EPERM);
+    assert_int_equal(b.told_bytes, n);
+    free(bytes);
 }
 
 static void a_farewell_is_heard(void **unused)
@@ -325,6 +356,24 @@ static void a_peer_is_followed_to_its_new_place(void **unused)
     publish_until_heard(&b, &a);
 }
 
+/* The idle handle is what keeps the loop from sleeping. */
+static void a_peer_that_is_gone_lets_the_loop_sleep(void **unused)
+{
+    struct outcome o = { 0 };
+
+    (void)unused;
+    trust(&a, &b);
+    trust(&b, &a);
+    b.park = true;
+    ask(&a, &b, BUS_TREE, 60000, &o);
+    SOON(b.parked);
+    stop(&b);
+    SOON(o.times == 1);
+    UNTIL(50, false);
+    assert_false(uv_is_active((uv_handle_t *)&a.bus->idle));
+    bus_answer(b.parked, NULL);
+}
+
 static void destroying_ends_everything(void **unused)
 {
     struct outcome o = { 0 };
@@ -388,6 +437,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         T(a_question_is_answered),
         T(what_is_published_is_heard),
+        T(what_a_member_tells_arrives),
         T(a_farewell_is_heard),
         T(bodies_have_a_limit),
         T(bursts_of_questions_pass_both_ways),
@@ -399,6 +449,7 @@ int main(int argc, char **argv)
         T(a_question_that_comes_too_late_is_not_carried_out),
         T(a_broken_connection_ends_its_questions_at_once),
         T(a_peer_is_followed_to_its_new_place),
+        T(a_peer_that_is_gone_lets_the_loop_sleep),
         T(destroying_ends_everything),
         T(a_port_in_use_is_refused),
         T(all_addresses_can_be_listened_at),
