@@ -8,3 +8,4 @@ libfusefs_a_SOURCES += fuse/request.c
 libfusefs_a_SOURCES += fuse/park.c
 libfusefs_a_SOURCES += fuse/ops_dir.c
 libfusefs_a_SOURCES += fuse/ops_file.c
+libfusefs_a_SOURCES += fuse/ops_close.c

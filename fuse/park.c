@@ -1,6 +1,6 @@
 /*
- * park.c - reads and writes of streams: answered at once, or parked until there is an answer or
- * an interrupt.
+ * park.c - reads, writes and syncs of streams: answered at once, or parked until there is an answer
+ * or an interrupt.
  *
  * libfuse calls the interrupt function with its own locks held, possibly before the request was
  * parked: it only marks the request and wakes the core loop, which takes the request back from
@@ -20,13 +20,15 @@
 
 #define ABORT_MS 2000
 
+enum parked_kind { PARKED_READ, PARKED_WRITE, PARKED_SYNC };
+
 struct parked {
     struct ioreq io;
     fuse_req_t req;
     struct fid *fid;
     _Atomic unsigned refs;
     _Atomic bool interrupted;
-    bool write;
+    enum parked_kind kind;
     struct parked *next_swept;  /* among those to sweep */
     struct parked *prev, *next; /* all */
 };
@@ -55,9 +57,9 @@ static void answer(struct parked *p, ssize_t rc)
     struct iovec v[SLICES_MAX];
 
     fuse_req_interrupt_func(p->req, NULL, NULL);
-    if (rc < 0)
+    if (rc < 0 || p->kind == PARKED_SYNC)
         fuse_reply_err(p->req, (int)-rc);
-    else if (p->write)
+    else if (p->kind == PARKED_WRITE)
         fuse_reply_write(p->req, (size_t)rc);
     else
         fuse_reply_iov(p->req, v, slices_iov(&p->io.bytes, v));
@@ -75,7 +77,7 @@ static bool take_back(struct parked *p, int rc)
 {
     if (!p->fid->stream->ops->cancel(p->fid->stream, &p->io))
         return false;
-    answer(p, p->write && p->io.moved ? (ssize_t)p->io.moved : rc);
+    answer(p, p->kind == PARKED_WRITE && p->io.moved ? (ssize_t)p->io.moved : rc);
     return true;
 }
 
@@ -163,7 +165,8 @@ void park_abort(void)
     }
 }
 
-static struct parked *parked_new(fuse_req_t req, struct fid *fid, bool nonblock)
+static struct parked *parked_new(fuse_req_t req, struct fid *fid, enum parked_kind kind,
+                                 bool nonblock)
 {
     struct parked *p = calloc(1, sizeof *p);
 
@@ -173,6 +176,7 @@ static struct parked *parked_new(fuse_req_t req, struct fid *fid, bool nonblock)
     }
     p->req = req;
     p->fid = fid_ref(fid);
+    p->kind = kind;
     p->refs = 2;
     p->io.done = on_done;
     p->io.nonblock = nonblock;
@@ -202,7 +206,7 @@ void park_read(fuse_req_t req, struct fid *fid, size_t size, bool nonblock)
         fuse_reply_err(req, EBADF);
         return;
     }
-    p = parked_new(req, fid, nonblock);
+    p = parked_new(req, fid, PARKED_READ, nonblock);
     if (!p)
         return;
     p->io.size = size;
@@ -218,14 +222,28 @@ void park_write(fuse_req_t req, struct fid *fid, const void *buf, size_t n, bool
         fuse_reply_err(req, EBADF);
         return;
     }
-    p = parked_new(req, fid, nonblock);
+    atomic_store(&fid->wrote, true);
+    p = parked_new(req, fid, PARKED_WRITE, nonblock);
     if (!p)
         return;
-    p->write = true;
     if (slices_copy(&p->io.bytes, buf, n) < 0) {
         p->refs = 1;
         answer(p, -ENOMEM);
         return;
     }
     submit(p, ops->write);
+}
+
+void park_sync(fuse_req_t req, struct fid *fid)
+{
+    const struct stream_ops *ops = fid->stream->ops;
+    struct parked *p;
+
+    if (!ops->sync || !atomic_load(&fid->wrote)) {
+        fuse_reply_err(req, 0);
+        return;
+    }
+    p = parked_new(req, fid, PARKED_SYNC, false);
+    if (p)
+        submit(p, ops->sync);
 }

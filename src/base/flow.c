@@ -12,65 +12,19 @@
  * A request has `owner` set exactly while it is parked. been[] and the like speak of the time since
  * there was last no end.
  */
-#include "base/flow.h"
+#include "base/flow_private.h"
 #include "base/cleanup.h"
-#include "base/fqueue.h"
-#include "base/tell.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <utlist.h>
 
 /* Smaller writes are copied, larger ones taken over by reference. */
 #define COPY_BELOW (64 * 1024)
 
-enum side { READERS, WRITERS };
-
-struct place {
-    struct fcursor cur;
-    struct ioreq *parked;
-};
-
-struct end {
-    struct stream s;
-    struct flow *f;
-    enum side side;
-    struct place own; /* a broadcast reader's */
-};
-
-struct flow {
-    pthread_mutex_t lock;
-    _Atomic unsigned refs;
-    size_t capacity;
-    enum flow_mode mode;
-    struct fqueue q;
-    struct place shared;  /* in stream mode */
-    struct ioreq *writes; /* parked */
-    unsigned open[2];
-    bool been[2];
-    bool reader_broke;
-    bool refused;     /* a writer got -EPIPE since a reader opened */
-    int broke;        /* the errno of a writer that broke */
-    bool broke_news;  /* ... and no reader has been told */
-    bool eof_news;    /* an end of file that no reader has been told */
-    int dead;         /* flow_break() */
-    uint64_t dropped; /* bytes that nobody read */
-    struct watches watches;
-    void (*changed)(void *arg);
-    void (*freed)(void *arg);
-    void *arg;
-};
-
-/* What a call has brought about. */
-struct outcome {
-    struct ioreq *answered;
-    bool changed;
-};
-
 /* Unlocks, and tells the outcome. The flow may be gone afterwards. */
-static void unlock_and_tell(struct flow *f, struct outcome *o)
+void flow_unlock_and_tell(struct flow *f, struct outcome *o)
 {
     bool due = watches_due(&f->watches);
     bool changed = o->changed && f->changed;
@@ -117,7 +71,7 @@ static int read_end(const struct flow *f)
     return !f->open[WRITERS] && (f->been[WRITERS] || f->eof_news) ? 0 : 1;
 }
 
-static void answer(struct ioreq **list, struct ioreq *r, ssize_t rc, struct outcome *o)
+void flow_answer(struct ioreq **list, struct ioreq *r, ssize_t rc, struct outcome *o)
 {
     DL_DELETE(*list, r);
     r->owner = NULL;
@@ -149,7 +103,7 @@ static bool admit(struct flow *f, struct outcome *o)
     got = total < COPY_BELOW ? fqueue_copy(&f->q, &r->bytes, n, atom)
                              : fqueue_link(&f->q, &r->bytes, n);
     if (got < 0) {
-        answer(&f->writes, r, short_write(r, got), o);
+        flow_answer(&f->writes, r, short_write(r, got), o);
         return true;
     }
     r->moved += (size_t)got;
@@ -157,7 +111,7 @@ static bool admit(struct flow *f, struct outcome *o)
     o->changed = true;
     watches_rouse(&f->watches, READERS);
     if (r->bytes.len == 0)
-        answer(&f->writes, r, (ssize_t)r->moved, o);
+        flow_answer(&f->writes, r, (ssize_t)r->moved, o);
     return true;
 }
 
@@ -173,22 +127,24 @@ static bool serve(struct flow *f, struct place *at, struct outcome *o)
 
         if (n) {
             took = o->changed = true;
-            answer(&at->parked, r, (ssize_t)n, o);
+            flow_answer(&at->parked, r, (ssize_t)n, o);
             continue;
         }
         end = read_end(f);
-        if (end > 0)
+        if (end > 0 && !flow_sync_begin(f, r->owner))
             break;
+        if (end > 0)
+            end = -EINPROGRESS;
         if (end == 0)
             f->eof_news = false;
         if (end == f->broke)
             f->broke_news = false;
-        answer(&at->parked, r, end, o);
+        flow_answer(&at->parked, r, end, o);
     }
     return took;
 }
 
-static bool serve_all(struct flow *f, struct outcome *o)
+bool flow_serve_all(struct flow *f, struct outcome *o)
 {
     struct fcursor *c, *next;
     bool took = false;
@@ -212,7 +168,7 @@ static void advance(struct flow *f, struct outcome *o)
         in = false;
         while (f->writes && admit(f, o))
             in = true;
-        out = in && serve_all(f, o);
+        out = in && flow_serve_all(f, o);
     } while (out && f->writes);
     if (writable(f))
         watches_rouse(&f->watches, WRITERS);
@@ -226,9 +182,10 @@ static void settle(struct flow *f, struct outcome *o)
     o->changed = true;
     f->refused |= rc == -EPIPE && f->writes;
     while (rc && f->writes)
-        answer(&f->writes, f->writes, f->dead ? rc : short_write(f->writes, rc), o);
-    serve_all(f, o);
+        flow_answer(&f->writes, f->writes, f->dead ? rc : short_write(f->writes, rc), o);
+    flow_serve_all(f, o);
     advance(f, o);
+    flow_sync_settle(f, o);
     watches_rouse(&f->watches, READERS);
     watches_rouse(&f->watches, WRITERS);
 }
@@ -269,14 +226,14 @@ static void end_read(struct stream *s, struct ioreq *r)
     pthread_mutex_lock(&f->lock);
     park(e, r);
     if (r->bytes.n)
-        answer(&at->parked, r, -EINVAL, &o);
+        flow_answer(&at->parked, r, -EINVAL, &o);
     else if (r->size == 0)
-        answer(&at->parked, r, f->dead, &o);
+        flow_answer(&at->parked, r, f->dead, &o);
     else if (serve(f, at, &o))
         advance(f, &o);
     if (r->owner && r->nonblock)
-        answer(&at->parked, r, -EAGAIN, &o);
-    unlock_and_tell(f, &o);
+        flow_answer(&at->parked, r, -EAGAIN, &o);
+    flow_unlock_and_tell(f, &o);
 }
 
 static void end_write(struct stream *s, struct ioreq *r)
@@ -291,14 +248,14 @@ static void end_write(struct stream *s, struct ioreq *r)
     rc = write_error(f);
     f->refused |= rc == -EPIPE && r->bytes.len;
     if (r->bytes.len == 0)
-        answer(&f->writes, r, f->dead, &o);
+        flow_answer(&f->writes, r, f->dead, &o);
     else if (rc)
-        answer(&f->writes, r, rc, &o);
+        flow_answer(&f->writes, r, rc, &o);
     else
         advance(f, &o);
     if (r->owner && r->nonblock)
-        answer(&f->writes, r, short_write(r, -EAGAIN), &o);
-    unlock_and_tell(f, &o);
+        flow_answer(&f->writes, r, short_write(r, -EAGAIN), &o);
+    flow_unlock_and_tell(f, &o);
 }
 
 static bool end_cancel(struct stream *s, struct ioreq *r)
@@ -306,17 +263,18 @@ static bool end_cancel(struct stream *s, struct ioreq *r)
     struct end *e = end_of(s);
     struct flow *f = e->f;
     struct outcome o = { 0 };
-    struct ioreq **list = parked_at(e);
+    struct ioreq **list;
     bool parked;
 
     pthread_mutex_lock(&f->lock);
     parked = r->owner == e;
     if (parked) {
+        list = e->side == WRITERS && r->bytes.len == 0 ? &f->syncs : parked_at(e);
         DL_DELETE(*list, r);
         r->owner = NULL;
         advance(f, &o); /* the writes behind it may fit */
     }
-    unlock_and_tell(f, &o);
+    flow_unlock_and_tell(f, &o);
     return parked;
 }
 
@@ -360,6 +318,7 @@ static void forget(struct flow *f)
 {
     f->been[READERS] = f->been[WRITERS] = false;
     f->reader_broke = false;
+    f->lost = 0;
     if (f->refused) {
         f->dropped += fqueue_len(&f->q);
         fqueue_clear(&f->q);
@@ -379,6 +338,11 @@ static void end_close(struct stream *s, int how)
     f->open[e->side]--;
     if (e->side == READERS) {
         f->reader_broke |= how < 0;
+        if (e->carrier) {
+            f->carried = f->sync_out = false;
+            if (how < 0 && how != -EPIPE)
+                f->lost = how;
+        }
         if (f->mode == FLOW_BROADCAST)
             fqueue_leave(&f->q, &e->own.cur);
     } else if (how == -EPIPE && f->been[READERS] && !f->open[READERS]) {
@@ -394,7 +358,7 @@ static void end_close(struct stream *s, int how)
     settle(f, &o);
     if (!f->open[READERS] && !f->open[WRITERS])
         forget(f);
-    unlock_and_tell(f, &o);
+    flow_unlock_and_tell(f, &o);
     flow_unref(f);
     free(e);
 }
@@ -409,13 +373,15 @@ static const struct stream_ops reader_ops = {
 
 static const struct stream_ops writer_ops = {
     .write = end_write,
+    .sync = flow_end_sync,
     .cancel = end_cancel,
     .poll = end_poll,
     .unwatch = end_unwatch,
     .close = end_close,
 };
 
-static int open_end(struct flow *f, enum side side, bool quiet, struct stream **out)
+/* special: a quiet writer, or a reader that carries. */
+static int open_end(struct flow *f, enum side side, bool special, struct stream **out)
 {
     struct end *e = calloc(1, sizeof *e);
     struct outcome o = { 0 };
@@ -429,21 +395,29 @@ static int open_end(struct flow *f, enum side side, bool quiet, struct stream **
     if (side == READERS && f->mode == FLOW_BROADCAST)
         fqueue_join(&f->q, &e->own.cur);
     f->open[side]++;
-    if (side == READERS || !quiet)
+    if (side == READERS || !special)
         f->been[side] = true;
-    if (side == READERS)
+    if (side == READERS) {
         f->refused = false;
+        e->carrier = special;
+        f->carried |= special;
+    }
     if (f->open[READERS] && f->open[WRITERS])
         f->been[WRITERS] = true;
     settle(f, &o);
     *out = &e->s;
-    unlock_and_tell(f, &o);
+    flow_unlock_and_tell(f, &o);
     return 0;
 }
 
 int flow_open_reader(struct flow *f, struct stream **out)
 {
     return open_end(f, READERS, false, out);
+}
+
+int flow_open_carrier(struct flow *f, struct stream **out)
+{
+    return open_end(f, READERS, true, out);
 }
 
 int flow_open_writer(struct flow *f, bool quiet, struct stream **out)
@@ -504,7 +478,7 @@ void flow_set_capacity(struct flow *f, size_t capacity)
     if (capacity)
         f->capacity = capacity;
     advance(f, &o);
-    unlock_and_tell(f, &o);
+    flow_unlock_and_tell(f, &o);
 }
 
 int flow_set_mode(struct flow *f, enum flow_mode mode)
@@ -554,7 +528,7 @@ void flow_break(struct flow *f, int rc)
         fqueue_clear(&f->q);
         settle(f, &o);
     }
-    unlock_and_tell(f, &o);
+    flow_unlock_and_tell(f, &o);
 }
 
 void flow_on_change(struct flow *f, void (*changed)(void *arg), void (*freed)(void *arg), void *arg)

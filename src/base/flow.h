@@ -43,6 +43,13 @@ void flow_unref(struct flow *f);
 /* Opens an end. -ENOMEM. */
 int flow_open_reader(struct flow *f, struct stream **out);
 
+/* A reader whose owner carries the bytes elsewhere, and learns when they have arrived: the writers'
+ * sync (stream.h) waits for that. While one waits and all that was written before was read, a read
+ * answers -EINPROGRESS, once; flow_synced() then says that all of that has arrived (0). With rc <
+ * 0, at any time: what has not arrived yet never will. At most one at a time. */
+int flow_open_carrier(struct flow *f, struct stream **out);
+void flow_synced(struct flow *f, int rc);
+
 /* `quiet`: a writer that closes without having written, and without a reader having been there
  * during its life, does not count as having been there (a `touch`, or the `>` that makes a pipe).
  */

@@ -46,6 +46,11 @@ struct stream_ops {
     void (*read)(struct stream *, struct ioreq *req);
     void (*write)(struct stream *, struct ioreq *req);
 
+    /* Answers 0 when all that was written to this end has arrived where it goes, -errno when some
+     * of it has not and will not; at once where nothing carries it elsewhere. req has no bytes.
+     * NULL: it is not for writing. */
+    void (*sync)(struct stream *, struct ioreq *req);
+
     /* Takes a request back. True: it was parked here, `done` will not be called, it is the
      * caller's again (a write's `moved` tells what was taken). False: it has been or is being
      * answered. The request must be alive while this runs. */

@@ -114,6 +114,10 @@ static void source_take(struct chan *c)
         slices_free(&p->req.bytes);
         return;
     }
+    if (rc == -EINPROGRESS) {
+        session_sync(&c->w);
+        return;
+    }
     if (rc > 0) {
         rc = session_send(&c->w, &p->req.bytes);
         if (rc == -ENOMEM)
@@ -444,6 +448,11 @@ static void on_stop(struct schan *w, int rc)
     chan_touch(c);
 }
 
+static void on_synced(struct schan *w)
+{
+    flow_synced(chan_of(w)->out_flow, 0);
+}
+
 static void on_room(struct schan *w)
 {
     chan_touch(chan_of(w));
@@ -470,6 +479,7 @@ const struct session_ops chan_session_ops = {
     .end = on_end,
     .stop = on_stop,
     .room = on_room,
+    .synced = on_synced,
     .gone = on_gone,
 };
 

@@ -151,6 +151,8 @@ void schan_forget(struct schan *c)
     struct entry *e = c->hash;
 
     schan_drop_pending(c);
+    s->n_syncing -= c->syncing;
+    c->syncing = false;
     HASH_DEL(s->table, e);
     free(e);
     *c->link = c->next;
@@ -300,6 +302,43 @@ int session_send(struct schan *c, struct slices *bytes)
     slices_free(bytes);
     schan_ready_if(c);
     return rc;
+}
+
+/* Calls `synced` for those whose frames have arrived, and has the peer asked to acknowledge the
+ * others once all is sent: it would take its time otherwise. */
+void session_check_syncs(struct session *s)
+{
+    uint64_t una = s->queue.head ? s->queue.head->seq : s->next, until = 0;
+    struct schan *c, *next;
+
+    for (c = s->n_syncing ? s->chans : NULL; c; c = next) {
+        next = c->next;
+        if (c->syncing && !c->sync_seq && !c->pend.head)
+            c->sync_seq = s->next;
+        if (!c->syncing || !c->sync_seq)
+            continue;
+        if (una >= c->sync_seq) {
+            c->syncing = false;
+            s->n_syncing--;
+            s->ops->synced(c);
+        } else if (c->sync_seq > until) {
+            until = c->sync_seq;
+        }
+    }
+    if (s->up && !s->cursor && until > s->asked) {
+        s->asked = s->next;
+        s->want_ping = true;
+    }
+}
+
+void session_sync(struct schan *c)
+{
+    if (!c->s)
+        return;
+    c->s->n_syncing += !c->syncing;
+    c->syncing = true;
+    c->sync_seq = 0;
+    session_check_syncs(c->s);
 }
 
 size_t session_pending(const struct schan *c)

@@ -146,6 +146,7 @@ static int on_ack(struct session *s, uint64_t n)
         s->kept_frames--;
         frame_free(frames_pop(&s->queue));
     }
+    session_check_syncs(s);
     return 0;
 }
 
@@ -240,6 +241,7 @@ void session_lost(struct session *s, uint64_t now)
         return;
     s->up = false;
     s->lost_at = now;
+    s->asked = 0;
     s->want_ack = s->want_ping = s->want_pong = false;
     s->ack_at = UINT64_MAX;
     s->unacked_in = 0;
@@ -315,6 +317,7 @@ int session_peek(struct session *s, struct iovec *v, int max)
         return 0;
     if (!s->cursor)
         session_fill(s);
+    session_check_syncs(s);
     if (s->ctl_off == s->ctl_len && s->cursor_off == 0)
         make_ctl(s);
     if (s->ctl_off < s->ctl_len)

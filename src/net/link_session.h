@@ -45,6 +45,8 @@ struct schan {
     int end_rc;                /* how our direction ends, once `ending` */
     bool ready, ending, ended; /* ended: END or ABORT is queued */
     bool peer_ended, stopped;  /* stopped: we said STOP */
+    bool syncing;              /* session_sync() waits */
+    uint64_t sync_seq;         /* for what lies before this number; 0: that is not sent yet */
 };
 
 struct session_ops {
@@ -65,6 +67,9 @@ struct session_ops {
 
     /* Fewer than SESSION_PENDING_LOW bytes wait to be sent. */
     void (*room)(struct schan *c);
+
+    /* What session_sync() asked for has come about. */
+    void (*synced)(struct schan *c);
 
     /* Both directions ended, or the session broke: the session has forgotten c. Its memory must
      * stay until the call into the session that led to this has returned. */
@@ -120,6 +125,10 @@ int session_open(struct schan *c, struct session *s, const char *spec, uint64_t 
  * -EPIPE: nobody reads, or it has ended; -ENOMEM. No slice is ever divided between frames. */
 int session_send(struct schan *c, struct slices *bytes);
 size_t session_pending(const struct schan *c);
+
+/* Once: `synced` is called when all that was sent until now has arrived. When the session breaks
+ * first, only `stop` and `gone` are. */
+void session_sync(struct schan *c);
 
 /* Our direction ends behind what was sent: 0 cleanly, -errno broken. Only the first call counts. */
 void session_end(struct schan *c, int rc);

@@ -48,7 +48,8 @@ struct session {
 
     struct entry *table;
     struct schan *chans;
-    unsigned n_chans;
+    unsigned n_chans, n_syncing;
+    uint64_t asked; /* an acknowledgement up to here was asked for, for the sake of those */
     uint32_t last_id;
     uint32_t peer_window;
     struct schan *ready_head, **ready_tail;
@@ -70,6 +71,7 @@ void schan_forget_if_over(struct schan *c);
 void schan_ready_if(struct schan *c); /* it can send: puts it into the turn */
 void schan_drop_pending(struct schan *c);
 void schan_end_if_sent(struct schan *c);
+void session_check_syncs(struct session *s);
 void session_fill(struct session *s); /* numbers what credit and room allow */
 
 #endif

@@ -4,7 +4,8 @@
  * It knows nothing of links, so it may outlive them. A watch of the user's stands for two, one on
  * each flow; it is kept in a list here, and fires when either does.
  *
- * Invariant: a write's `size` is 0 and a read's is not, which tells cancel() whose it is.
+ * Invariant: the `size` of a write or sync is 0 and a read's is not, which tells cancel() whose it
+ * is.
  */
 #include "net/link_private.h"
 
@@ -85,6 +86,14 @@ static void duplex_write(struct stream *s, struct ioreq *r)
     d->half[1]->ops->write(d->half[1], r);
 }
 
+static void duplex_sync(struct stream *s, struct ioreq *r)
+{
+    struct stream *writer = duplex_of(s)->half[1];
+
+    r->size = 0;
+    writer->ops->sync(writer, r);
+}
+
 static bool duplex_cancel(struct stream *s, struct ioreq *r)
 {
     struct stream *half = duplex_of(s)->half[r->size == 0];
@@ -157,6 +166,7 @@ static void duplex_close(struct stream *s, int how)
 static const struct stream_ops duplex_ops = {
     .read = duplex_read,
     .write = duplex_write,
+    .sync = duplex_sync,
     .cancel = duplex_cancel,
     .poll = duplex_poll,
     .unwatch = duplex_unwatch,

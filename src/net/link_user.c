@@ -32,7 +32,7 @@ static int make_flows(struct chan *c, struct stream **user)
     if (rc == 0)
         rc = flow_create(&in, LINK_LOCAL_BYTES, FLOW_STREAM);
     if (rc == 0)
-        rc = flow_open_reader(c->out_flow, &c->out.s);
+        rc = flow_open_carrier(c->out_flow, &c->out.s);
     if (rc == 0)
         rc = flow_open_writer(c->out_flow, false, &writer);
     if (rc == 0)

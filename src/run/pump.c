@@ -7,8 +7,12 @@
  * neither has it: then whoever brings it there takes it back. `submits` counts those; an answer
  * that comes before its submit has returned makes it more than one.
  *
+ * Beside that a sync of the target may be under way: because somebody waits for his bytes to
+ * arrive, or since the target takes no more, to learn whether what it took has arrived (`ending`:
+ * the task is posted then).
+ *
  * References: the owner's until pump_end or pump_stop, one of the request under way or the task
- * posted, one of each submit.
+ * posted, one of each submit, one of the sync.
  */
 #include "run/pump.h"
 #include "base/cleanup.h"
@@ -24,8 +28,10 @@ struct pump {
     struct loop *core;
     struct stream *from, *to;
     struct ioreq io;
-    pthread_mutex_t lock; /* of the three below */
-    bool writing, stopped;
+    struct flow *carried;
+    struct ioreq sync;
+    pthread_mutex_t lock; /* of the five below */
+    bool writing, stopped, syncing, ending;
     unsigned submits;
     int how, rc;
     void (*ended)(void *arg, int rc);
@@ -49,13 +55,71 @@ static void unref(struct pump *p)
         return;
     close_streams(p);
     slices_free(&p->io.bytes);
+    flow_unref(p->carried);
     pthread_mutex_destroy(&p->lock);
     free(p);
+}
+
+/* With the lock: takes the sync back if the target has it; how many references go with it. */
+static unsigned sync_back(struct pump *p)
+{
+    unsigned refs;
+
+    if (!p->syncing || !p->to->ops->cancel(p->to, &p->sync))
+        return 0;
+    refs = p->ending ? 2 : 1;
+    p->syncing = p->ending = false;
+    return refs;
+}
+
+static void on_synced(struct ioreq *io, ssize_t rc)
+{
+    struct pump *p = container_of(io, struct pump, sync);
+    bool ending;
+
+    flow_synced(p->carried, rc == -EPIPE ? 0 : (int)rc);
+    pthread_mutex_lock(&p->lock);
+    ending = p->ending;
+    p->syncing = p->ending = false;
+    pthread_mutex_unlock(&p->lock);
+    if (ending)
+        loop_post(p->core, &p->task);
+    unref(p);
+}
+
+static void sync_target(struct pump *p, bool ending)
+{
+    unsigned refs = 0;
+    bool start;
+
+    pthread_mutex_lock(&p->lock);
+    start = !p->syncing;
+    p->syncing = true;
+    p->ending = ending;
+    pthread_mutex_unlock(&p->lock);
+    if (!start)
+        return;
+    atomic_fetch_add(&p->refs, 2);
+    p->sync = (struct ioreq){ .done = on_synced };
+    p->to->ops->sync(p->to, &p->sync);
+    pthread_mutex_lock(&p->lock);
+    if (p->stopped)
+        refs = sync_back(p);
+    pthread_mutex_unlock(&p->lock);
+    while (refs-- > 0)
+        unref(p);
+    unref(p);
 }
 
 static void over(struct pump *p, int rc)
 {
     p->rc = rc;
+    if (rc == -EPIPE && p->carried) {
+        sync_target(p, true);
+        return;
+    }
+    if (rc < 0 && p->carried)
+        flow_synced(p->carried, rc);
     loop_post(p->core, &p->task);
 }
 
@@ -127,16 +191,20 @@ static void on_done(struct ioreq *io, ssize_t rc)
     writing = p->writing;
     stopped = p->stopped;
     pthread_mutex_unlock(&p->lock);
-    if (stopped)
+    if (stopped) {
         unref(p);
-    else if (rc < 0 || (!writing && rc == 0))
+    } else if (rc == -EINPROGRESS && !writing) {
+        sync_target(p, false);
+        submit(p, false);
+    } else if (rc < 0 || (!writing && rc == 0)) {
         over(p, (int)rc);
-    else
+    } else {
         submit(p, p->io.bytes.len > 0);
+    }
 }
 
-int pump_start(struct pump **out, struct loop *core, struct stream *from, struct stream *to,
-               void (*ended)(void *arg, int rc), void *arg)
+int pump_start(struct pump **out, struct loop *core, struct stream *from, struct flow *carried,
+               struct stream *to, void (*ended)(void *arg, int rc), void *arg)
 {
     struct pump *p = calloc(1, sizeof *p);
 
@@ -146,6 +214,7 @@ int pump_start(struct pump **out, struct loop *core, struct stream *from, struct
     p->refs = 2;
     p->core = core;
     p->from = from;
+    p->carried = carried ? flow_ref(carried) : NULL;
     p->to = to;
     p->io.done = on_done;
     p->ended = ended;
@@ -170,7 +239,14 @@ void pump_look(struct pump *p)
 
 void pump_end(struct pump *p, int how)
 {
+    unsigned refs;
+
     p->how = how;
+    pthread_mutex_lock(&p->lock);
+    refs = sync_back(p);
+    pthread_mutex_unlock(&p->lock);
+    while (refs-- > 0)
+        unref(p);
     close_streams(p); /* now, whoever still holds a reference: the caller goes by what is open */
     unref(p);
 }
@@ -178,13 +254,17 @@ void pump_end(struct pump *p, int how)
 void pump_stop(struct pump *p, int how)
 {
     bool mine = false;
+    unsigned refs;
 
     p->how = how;
     pthread_mutex_lock(&p->lock);
     p->stopped = true;
+    refs = sync_back(p);
     if (p->submits == 0)
         mine = take_back(p);
     pthread_mutex_unlock(&p->lock);
+    while (refs-- > 0)
+        unref(p);
     if (mine)
         unref(p);
     unref(p);

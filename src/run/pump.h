@@ -4,16 +4,17 @@
 #ifndef ONEOS_RUN_PUMP_H
 #define ONEOS_RUN_PUMP_H
 
+#include "base/flow.h"
 #include "base/loop.h"
-#include "base/stream.h"
 
 struct pump;
 
-/* Starts. Both streams are the pump's. ended is called once on the core loop: rc 0 when the
- * source's end of file was reached (the streams are still open: pump_resume or pump_end), or the
- * -errno of what broke. */
-int pump_start(struct pump **out, struct loop *core, struct stream *from, struct stream *to,
-               void (*ended)(void *arg, int rc), void *arg);
+/* Starts. Both streams are the pump's. carried: the flow that `from` is the carrier of, or NULL;
+ * who waits there for his bytes to arrive waits for the sync of `to`. ended is called once on the
+ * core loop: rc 0 when the source's end of file was reached (the streams are still open:
+ * pump_resume or pump_end), or the -errno of what broke. */
+int pump_start(struct pump **out, struct loop *core, struct stream *from, struct flow *carried,
+               struct stream *to, void (*ended)(void *arg, int rc), void *arg);
 void pump_resume(struct pump *p);
 
 /* A pump that waits for its source does not see that its target broke: look now and then. Then it

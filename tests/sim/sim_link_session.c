@@ -7,8 +7,9 @@
  * end.
  *
  * Always: what was delivered is a prefix of what was written, at whole slices; an end of file comes
- * only after a clean end and all bytes; an errno is the writer's; no more is held than was lent.
- * At the end: every channel is gone on both sides, both sessions are idle, no block is left.
+ * only after a clean end and all bytes; an errno is the writer's; no more is held than was lent;
+ * who asked for it is told that bytes have arrived once they have. At the end: every channel is
+ * gone on both sides, both sessions are idle, no block is left.
  */
 #include "net/link_session.h"
 #include "base/cleanup.h"
@@ -74,13 +75,15 @@ struct half {
     uint64_t received, held, held_cost, consumed;
     bool got_end, stopped, was_stopped;
     int got_rc, got_stop;
+    bool syncing; /* for the bytes up to sync_written to have arrived */
+    uint64_t sync_written;
     uint64_t *cuts; /* where slices end */
     size_t n_cuts, cap_cuts, next_cut;
 };
 
 static struct half half[2][CHANS];
 static struct session *session[2];
-static unsigned opened;
+static unsigned opened, synced;
 static const int errnos[] = { EIO, EPIPE, ENOSPC };
 
 static struct half *half_of(struct schan *w)
@@ -177,8 +180,18 @@ static void on_gone(struct schan *w)
     h->gone = true;
 }
 
-static const struct session_ops ops = { on_open, on_opened, on_data, on_end,
-                                        on_stop, on_room,   on_gone };
+static void on_synced(struct schan *w)
+{
+    struct half *h = half_of(w), *to = &half[!h->side][h->no];
+
+    CHECK(h->syncing && !h->gone);
+    CHECK(to->received >= h->sync_written || to->stopped);
+    h->syncing = false;
+    synced++;
+}
+
+static const struct session_ops ops = { on_open, on_opened, on_data,   on_end,
+                                        on_stop, on_room,   on_synced, on_gone };
 
 /* --- the connection --- */
 
@@ -337,6 +350,11 @@ static void use(struct half *h)
     if (!h->ended && !h->was_stopped && h->written < WRITE_MAX &&
         session_pending(&h->w) < SESSION_PENDING_LOW && chance(40))
         write_some(h);
+    if (!h->syncing && !h->ended && !h->was_stopped && chance(3)) {
+        h->syncing = true;
+        h->sync_written = h->written;
+        session_sync(&h->w);
+    }
     if (h->held && chance(40)) {
         session_consumed(&h->w, h->held_cost);
         h->held = h->held_cost = 0;
@@ -439,6 +457,8 @@ int main(int argc, char **argv)
 
     for (unsigned i = 0; i < runs; i++)
         run(seed + i);
+    if (runs > 10 && synced < runs)
+        fail("only %u of the syncs were answered", synced);
     printf("sim_link_session: %u runs from seed %llu passed\n", runs, (unsigned long long)seed);
     return 0;
 }
