@@ -2,7 +2,7 @@
  * cluster.c - feeds the membership core with what beacon and bus hear, and carries out what it
  * says.
  *
- * Heartbeat: {"inc", "digest", "seqs", "load"}. HELLO answers {"self"} to anybody and
+ * Heartbeat: {"inc", "digest", "seqs", "load", "reg"}. HELLO answers {"self"} to anybody and
  * {"members": [VIEW...]} to members; PROBE {"about", "inc"} answers {"heard"}; LEAVE: {"inc"}.
  * Effects that the core causes while it is being called are carried out at once; they never call
  * back into it.
@@ -16,6 +16,7 @@
 
 #define BEAT_MS 1000
 #define ASK_MS  1000
+#define TWIN_MS 5000 /* so long a twin counts as there after its last beacon */
 
 struct machine *machine_find(const struct cluster *c, const char *id)
 {
@@ -47,6 +48,7 @@ void machine_drop(struct cluster *c, const char *id)
     json_decref(m->info);
     json_decref(m->labels);
     json_decref(m->load);
+    json_decref(m->services);
     free(m);
 }
 
@@ -208,20 +210,54 @@ static void check_lost(struct cluster *c)
     }
 }
 
+static void publish_beat(struct cluster *c)
+{
+    json_t *beat = json_pack("{s:I, s:I, s:o, s:O}", "inc", (json_int_t)c->self.incarnation,
+                             "digest", (json_int_t)member_digest(c->member), "seqs", live_seqs(c),
+                             "load", c->mine->load);
+
+    if (beat && c->replica.standing)
+        json_object_set_new(beat, "reg", c->replica.standing(c->replica_arg));
+    bus_publish(c->bus, BUS_HEARTBEAT, beat);
+}
+
 static void on_beat(uv_timer_t *timer)
 {
     struct cluster *c = container_of(timer, struct cluster, beat);
 
     json_decref(c->mine->load);
     c->mine->load = sysinfo_load(&c->cpu, c->me->dir);
-    bus_publish(c->bus, BUS_HEARTBEAT,
-                json_pack("{s:I, s:I, s:o, s:O}", "inc", (json_int_t)c->self.incarnation, "digest",
-                          (json_int_t)member_digest(c->member), "seqs", live_seqs(c), "load",
-                          c->mine->load));
+    publish_beat(c);
     check_lost(c);
 }
 
+void cluster_beat(struct cluster *c)
+{
+    if (c->timers && !c->leaving)
+        publish_beat(c);
+}
+
 /* ---- what is heard */
+
+/* What our own life before said is not news. */
+static void on_twin(void *arg, const struct peer_info *p)
+{
+    struct cluster *c = arg;
+    uint64_t now = now_ms();
+
+    if (p->incarnation < c->self.incarnation && now - c->made_ms < TWIN_MS)
+        return;
+    if (!c->twin_ms)
+        log_error("cluster", "another oneosd with the id %s runs at %s: stop one of the two", p->id,
+                  p->address);
+    c->twin_ms = now;
+    strcpy(c->twin, p->address);
+}
+
+const char *cluster_twin(const struct cluster *c)
+{
+    return c->twin_ms && now_ms() - c->twin_ms < TWIN_MS ? c->twin : NULL;
+}
 
 static void on_seen(void *arg, const struct peer_info *p, bool ours)
 {
@@ -251,6 +287,8 @@ static void on_heartbeat(struct cluster *c, const char *from, json_t *body)
     json_decref(m->load);
     m->load = load;
     live_heartbeat(c, from, seqs);
+    if (c->replica.heard)
+        c->replica.heard(c->replica_arg, from, (uint64_t)inc, json_object_get(body, "reg"));
 }
 
 static void on_published(void *arg, const char *from, enum bus_type type, json_t *body)
@@ -317,9 +355,35 @@ static void on_missed(void *arg, const char *from)
     live_sync(arg, from);
 }
 
+static void on_told(void *arg, const char *from, enum bus_type type, const void *data, size_t len)
+{
+    struct cluster *c = arg;
+
+    if (type == BUS_CONSENSUS && c->replica.told)
+        c->replica.told(c->replica_arg, from, data, len);
+}
+
+/* It need not wait for our next heartbeat. */
+static void on_subscribed(void *arg, const char *id)
+{
+    (void)id;
+    cluster_beat(arg);
+}
+
+static void on_broke(void *arg, const char *id)
+{
+    struct cluster *c = arg;
+
+    if (c->replica.broke)
+        c->replica.broke(c->replica_arg, id);
+}
+
 static const struct bus_ops bus_ops = { .published = on_published,
                                         .missed = on_missed,
-                                        .asked = on_asked };
+                                        .asked = on_asked,
+                                        .told = on_told,
+                                        .subscribed = on_subscribed,
+                                        .broke = on_broke };
 
 static bool is_silent(void *arg, const char *id)
 {
@@ -328,7 +392,9 @@ static bool is_silent(void *arg, const char *id)
     return v && (v->state == MEMBER_SUSPECT || v->state == MEMBER_DEAD);
 }
 
-static const struct beacon_ops beacon_ops = { .seen = on_seen, .silent = is_silent };
+static const struct beacon_ops beacon_ops = { .seen = on_seen,
+                                              .twin = on_twin,
+                                              .silent = is_silent };
 
 /* ---- life */
 
@@ -344,6 +410,7 @@ static int create_bus(struct cluster *c, const struct cluster_options *opt, stru
     memcpy(c->self.curve_public, c->me->curve_public, sizeof c->self.curve_public);
     memcpy(c->self.fingerprint, c->me->fingerprint, sizeof c->self.fingerprint);
     c->self.incarnation = c->me->incarnation;
+    c->made_ms = now_ms();
     c->self.req_port = bus_req_port(c->bus);
     c->self.pub_port = bus_pub_port(c->bus);
     c->self.link_port = links_port(c->links);
@@ -406,6 +473,12 @@ int cluster_create(struct cluster **out, struct loop *core, struct identity *me,
     return 0;
 }
 
+void cluster_replica(struct cluster *c, const struct cluster_replica_ops *ops, void *arg)
+{
+    c->replica = *ops;
+    c->replica_arg = arg;
+}
+
 void cluster_start(struct cluster *c)
 {
     uv_timer_init(loop_uv(c->core), &c->beat);
@@ -444,88 +517,4 @@ void cluster_destroy(struct cluster *c)
         machine_drop(c, m->id);
     json_decref(c->accepted);
     free(c);
-}
-
-/* ---- what others ask */
-
-bool cluster_reachable(const struct cluster *c, const char *id)
-{
-    const struct member_view *v = member_find(c->member, id);
-
-    return v && (v->state == MEMBER_ALIVE || v->state == MEMBER_SUSPECT);
-}
-
-int cluster_ask(struct cluster *c, const char *id, enum bus_type type, json_t *body,
-                unsigned deadline_ms, bus_done_fn *done, void *arg, struct oerr *e)
-{
-    const struct member_view *v = member_find(c->member, id);
-
-    if (!cluster_reachable(c, id)) {
-        json_decref(body);
-        return oerr_set(e, -EHOSTUNREACH, "machine %s is %s", id,
-                        v ? member_state_name(v->state) : "unknown");
-    }
-    return bus_ask(c->bus, id, type, body, deadline_ms, done, arg, NULL);
-}
-
-const struct member *cluster_members(const struct cluster *c)
-{
-    return c->member;
-}
-
-const json_t *cluster_info(const struct cluster *c, const char *id)
-{
-    struct machine *m = machine_find(c, id);
-
-    return m ? m->info : NULL;
-}
-
-const json_t *cluster_labels(const struct cluster *c, const char *id)
-{
-    struct machine *m = machine_find(c, id);
-
-    return m ? m->labels : NULL;
-}
-
-const json_t *cluster_load(const struct cluster *c, const char *id)
-{
-    struct machine *m = machine_find(c, id);
-
-    return m ? m->load : NULL;
-}
-
-uint64_t cluster_changed_us(const struct cluster *c, const char *id)
-{
-    struct machine *m = machine_find(c, id);
-
-    return m ? m->changed_us : 0;
-}
-
-int cluster_accept(struct cluster *c, const char *id, struct oerr *e)
-{
-    const struct member_view *v = member_find(c->member, id);
-    char key[KEY_Z85] = "";
-    int rc;
-
-    if (v)
-        memcpy(key, v->info.curve_public, sizeof key);
-    rc = member_accept(c->member, now_ms(), id, e);
-    rearm(c);
-    return rc == 0 && *key ? accepted_set(c, id, key, e) : rc;
-}
-
-int cluster_reject(struct cluster *c, const char *id, struct oerr *e)
-{
-    int rc = member_reject(c->member, now_ms(), id, e);
-
-    rearm(c);
-    return rc == 0 ? accepted_set(c, id, NULL, e) : rc;
-}
-
-int cluster_forget(struct cluster *c, const char *id, struct oerr *e)
-{
-    int rc = member_forget(c->member, now_ms(), id, e);
-
-    rearm(c);
-    return rc == 0 ? accepted_set(c, id, NULL, e) : rc;
 }

@@ -29,10 +29,19 @@ struct cluster_ops {
     void (*changed)(void *arg, const struct member_view *m, enum member_state from);
     /* Gone for longer than a link resumes. Once for each time it is lost. */
     void (*lost)(void *arg, const char *id);
-    /* A member asks something that is not the cluster's own (TREE, CLAIM). Answer with bus_answer
+    /* A member asks something that is not the cluster's own (TREE, PIPE). Answer with bus_answer
      * or bus_refuse. */
     void (*asked)(void *arg, struct bus_ask *ask, const char *from, enum bus_type type,
                   json_t *body);
+};
+
+/* How the registry's replica takes part: what it says of itself goes out with every heartbeat. */
+struct cluster_replica_ops {
+    json_t *(*standing)(void *arg); /* a new reference */
+    /* A heartbeat of a member came, with its standing (borrowed). */
+    void (*heard)(void *arg, const char *from, uint64_t incarnation, const json_t *standing);
+    void (*told)(void *arg, const char *from, const void *data, size_t len); /* BUS_CONSENSUS */
+    void (*broke)(void *arg, const char *id); /* the connection to it */
 };
 
 /* One kind of live state. */
@@ -58,7 +67,11 @@ void cluster_leave(struct cluster *c);
 
 /* Before cluster_start(). At most 4. */
 void cluster_topic_add(struct cluster *c, const struct cluster_topic *topic);
+void cluster_replica(struct cluster *c, const struct cluster_replica_ops *ops, void *arg);
 void cluster_start(struct cluster *c);
+
+/* Sends a heartbeat now: what it carries has changed. */
+void cluster_beat(struct cluster *c);
 
 /* Publishes a change of a topic; takes the reference. */
 void cluster_publish(struct cluster *c, const char *topic, json_t *change);
@@ -68,20 +81,32 @@ void cluster_publish(struct cluster *c, const char *topic, json_t *change);
 int cluster_ask(struct cluster *c, const char *id, enum bus_type type, json_t *body,
                 unsigned deadline_ms, bus_done_fn *done, void *arg, struct oerr *e);
 
+/* Tells a member; it may get lost. See bus_tell. */
+void cluster_tell(struct cluster *c, const char *id, const void *data, size_t len);
+
 const struct member *cluster_members(const struct cluster *c);
 bool cluster_reachable(const struct cluster *c,
                        const char *id); /* alive or suspect, or this machine */
+/* The address of another oneosd that has this machine's id and our cluster key; NULL: none is
+ * heard. */
+const char *cluster_twin(const struct cluster *c);
 
 /* What is known of a machine, borrowed; NULL where nothing is. */
 const json_t *cluster_info(const struct cluster *c, const char *id);
 const json_t *cluster_labels(const struct cluster *c, const char *id);
 const json_t *cluster_load(const struct cluster *c, const char *id);
+const json_t *cluster_services(const struct cluster *c,
+                               const char *id); /* services.h: its report */
 uint64_t cluster_changed_us(const struct cluster *c,
                             const char *id); /* wall clock of its last change of state or labels */
 int cluster_set_labels(struct cluster *c, json_t *labels); /* this machine's; takes the reference */
 
+int cluster_set_services(struct cluster *c, json_t *report); /* the same */
+
 /* An operator's verbs. */
 int cluster_accept(struct cluster *c, const char *id, struct oerr *e);
+/* The registry's word: that key may be a member's. Accepts a machine that waits with it. */
+int cluster_accept_key(struct cluster *c, const char *id, const char *key, struct oerr *e);
 int cluster_reject(struct cluster *c, const char *id, struct oerr *e);
 int cluster_forget(struct cluster *c, const char *id, struct oerr *e);
 int cluster_token(struct cluster *c, uint64_t ttl_us, struct obuf *out, struct oerr *e);

@@ -3,7 +3,8 @@
  *
  * LIVE body: {"topic": NAME, "change": CHANGE}. SYNC answers {NAME: ALL, ...} for all topics at
  * once. At most one SYNC per machine is under way; another gap noticed meanwhile is noticed again
- * by the next heartbeat. The topic "machine" ({"seq", "info", "labels"}) is the cluster's own.
+ * by the next heartbeat. The topic "machine" ({"seq", "info", "labels", "services"}) is the
+ * cluster's own.
  */
 #include "cluster/cluster_private.h"
 #include "base/log.h"
@@ -22,31 +23,35 @@ static json_t *machine_all(void *arg)
 {
     struct machine *m = ((struct cluster *)arg)->mine;
 
-    return json_pack("{s:I, s:O, s:O}", "seq", (json_int_t)m->seq, "info", m->info, "labels",
-                     m->labels);
+    return json_pack("{s:I, s:O, s:O, s:O*}", "seq", (json_int_t)m->seq, "info", m->info, "labels",
+                     m->labels, "services", m->services);
 }
 
 static int machine_replace(void *arg, const char *from, const json_t *all)
 {
     struct machine *m = machine_get(arg, from);
-    json_t *info, *labels;
+    json_t *info, *labels, *services = NULL;
     json_int_t seq;
 
-    if (json_unpack((json_t *)all, "{s:I, s:o, s:o}", "seq", &seq, "info", &info, "labels",
-                    &labels) < 0 ||
+    if (json_unpack((json_t *)all, "{s:I, s:o, s:o, s?o}", "seq", &seq, "info", &info, "labels",
+                    &labels, "services", &services) < 0 ||
         !json_is_object(info) || !json_is_object(labels))
         return -EPROTO;
     if (!m)
         return -ENOMEM;
+    if (!json_equal(info, m->info) || !json_equal(labels, m->labels))
+        m->changed_us = wall_us();
     json_incref(info);
     json_incref(labels);
+    json_incref(services);
     json_decref(m->info);
     json_decref(m->labels);
+    json_decref(m->services);
     m->info = info;
     m->labels = labels;
+    m->services = services;
     m->seq = (uint64_t)seq;
     m->synced = true;
-    m->changed_us = wall_us();
     return 0;
 }
 
@@ -178,12 +183,22 @@ void cluster_publish(struct cluster *c, const char *topic, json_t *change)
     bus_publish(c->bus, BUS_LIVE, json_pack("{s:s, s:o}", "topic", topic, "change", change));
 }
 
-int cluster_set_labels(struct cluster *c, json_t *labels)
+static int set_mine(struct cluster *c, json_t **which, json_t *value)
 {
-    json_decref(c->mine->labels);
-    c->mine->labels = labels;
+    json_decref(*which);
+    *which = value;
     c->mine->seq++;
-    c->mine->changed_us = wall_us();
     cluster_publish(c, "machine", machine_all(c));
     return 0;
+}
+
+int cluster_set_labels(struct cluster *c, json_t *labels)
+{
+    c->mine->changed_us = wall_us();
+    return set_mine(c, &c->mine->labels, labels);
+}
+
+int cluster_set_services(struct cluster *c, json_t *report)
+{
+    return set_mine(c, &c->mine->services, report);
 }

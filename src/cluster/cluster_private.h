@@ -15,7 +15,7 @@
 /* What is known of one machine beside its membership. */
 struct machine {
     char id[ID_MAX];
-    json_t *info, *labels, *load;
+    json_t *info, *labels, *load, *services;
     uint64_t seq; /* of the topic "machine" */
     bool synced, syncing, lost;
     uint64_t changed_us;
@@ -29,6 +29,8 @@ struct cluster {
     struct peer_info self;
     struct cluster_ops ops;
     void *arg;
+    struct cluster_replica_ops replica;
+    void *replica_arg;
 
     struct bus *bus;
     struct beacon *beacon;
@@ -41,8 +43,10 @@ struct cluster {
     struct machine *machines;
     struct machine *mine;
     struct sysinfo_cpu cpu;
-    json_t *accepted;  /* {ID: CURVE key}: whom an operator accepted, saved */
-    uint64_t greet_ms; /* the next of them is greeted not before */
+    json_t *accepted;          /* {ID: CURVE key}: whom an operator accepted, saved */
+    uint64_t greet_ms;         /* the next of them is greeted not before */
+    uint64_t made_ms, twin_ms; /* twin_ms: another oneosd with our id and key was heard last; 0 */
+    char twin[64];             /* its address */
 };
 
 struct machine *machine_get(struct cluster *c,

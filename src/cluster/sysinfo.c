@@ -3,6 +3,7 @@
  */
 #include "cluster/sysinfo.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "config.h"
 
 #include <string.h>
@@ -121,5 +122,6 @@ json_t *sysinfo_load(struct sysinfo_cpu *last, const char *dir)
     json_object_set_new(load, "net_rx_bytes", json_integer(rx));
     json_object_set_new(load, "net_tx_bytes", json_integer(tx));
     json_object_set_new(load, "procs", json_integer(proc_count()));
+    json_object_set_new(load, "clock_us", json_integer((json_int_t)wall_us()));
     return load;
 }

@@ -1,0 +1,444 @@
+/*
+ * replica_ask.c - commands and barriers under way: ours, and those that other machines bring to us
+ * as the leader.
+ *
+ *   WAIT --leads here--> PROPOSED --+
+ *   WAIT --leader is known--> ASKED +--applied here--> ended        (a command)
+ *                                   +--index--> INDEX --applied as far--> ended   (a barrier)
+ *   any --another leader or term, refused, lost--> WAIT;  any --deadline--> ended, -EAGAIN
+ *
+ * A command keeps its serial through all attempts, and the registry carries out a serial once. It
+ * ends when it comes by among what is applied here, whoever tells us first.
+ *
+ * BUS_REGISTRY: {"do": "submit", "cmd": TEXT} and {"do": "barrier"} are answered {"index": N}.
+ */
+#include "cluster/replica_private.h"
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define COMMAND_MAX (1024 * 1024)
+#define RETRY_MS    100  /* a leader that did not take it is asked again */
+#define ATTEMPT_MS  1500 /* a leader that does not answer for so long is asked again */
+
+struct attempt {
+    struct replica *r;
+    uint64_t key, n;
+};
+
+static void end(struct replica *r, struct asked *a, int rc, const json_t *body, const char *text)
+{
+    HASH_DEL(r->asked, a);
+    if (a->at == AT_INDEX)
+        r->indexed--;
+    if (a->done)
+        a->done(a->arg, rc, body, text);
+    json_decref(a->cmd);
+    free(a);
+}
+
+static struct asked *find(struct replica *r, uint64_t key)
+{
+    struct asked *a = NULL;
+
+    HASH_FIND(hh, r->asked, &key, sizeof key, a);
+    return a;
+}
+
+/* Takes the attempt; NULL when another one counts by now. */
+static struct asked *attempted(struct attempt *t)
+{
+    struct asked *a = find(t->r, t->key);
+
+    if (a && a->attempt != t->n)
+        a = NULL;
+    free(t);
+    return a;
+}
+
+static void again(struct asked *a)
+{
+    a->at = AT_WAIT;
+    a->retry_ms = now_ms() + RETRY_MS;
+}
+
+static void indexed(struct replica *r, struct asked *a, uint64_t index)
+{
+    if (a->cmd)
+        return; /* it ends when it comes by */
+    a->index = index;
+    a->at = AT_INDEX;
+    r->indexed++;
+}
+
+static void on_index(void *arg, int rc, uint64_t index)
+{
+    struct attempt *t = arg;
+    struct replica *r = t->r;
+    struct asked *a = attempted(t);
+
+    if (!a)
+        return;
+    if (rc == 0)
+        indexed(r, a, index);
+    else
+        again(a);
+}
+
+static void on_answer(void *arg, int rc, json_t *body, const char *text)
+{
+    struct attempt *t = arg;
+    struct replica *r = t->r;
+    struct asked *a = attempted(t);
+    json_int_t index;
+
+    if (!a)
+        return;
+    replica_enter(r);
+    if (rc == -EPROTONOSUPPORT)
+        end(r, a, rc, NULL, text);
+    else if (rc == 0 && json_unpack(body, "{s:I}", "index", &index) == 0)
+        indexed(r, a, (uint64_t)index);
+    else
+        again(a);
+    replica_settle(r);
+}
+
+static int propose_here(struct replica *r, struct asked *a, struct attempt *t)
+{
+    char *text;
+    int rc;
+
+    if (!a->cmd)
+        return consensus_read_index(r->consensus, on_index, t);
+    text = json_dumps(a->cmd, JSON_COMPACT);
+    if (!text)
+        return -ENOMEM;
+    rc = consensus_propose(r->consensus, text, strlen(text), on_index, t);
+    free(text);
+    return rc;
+}
+
+static int ask_leader(struct replica *r, struct asked *a, const char *leader, struct attempt *t)
+{
+    uint64_t now = now_ms();
+    unsigned left = a->deadline > now ? (unsigned)(a->deadline - now) : 1;
+    json_t *body;
+
+    if (a->cmd) {
+        char *text = json_dumps(a->cmd, JSON_COMPACT);
+
+        body = json_pack("{s:s, s:s}", "do", "submit", "cmd", text ? text : "");
+        free(text);
+    } else {
+        body = json_pack("{s:s}", "do", "barrier");
+    }
+    return cluster_ask(r->cluster, leader, BUS_REGISTRY, body,
+                       left < ATTEMPT_MS ? left : ATTEMPT_MS, on_answer, t, NULL);
+}
+
+static void try(struct replica *r, struct asked *a)
+{
+    char leader[ID_MAX];
+    bool here = consensus_is_leader(r->consensus);
+    struct attempt *t;
+    int rc;
+
+    if ((!here && consensus_leader(r->consensus, leader) == 0) || !(t = malloc(sizeof *t)))
+        return;
+    a->attempt = ++r->attempts;
+    *t = (struct attempt){ .r = r, .key = a->key, .n = a->attempt };
+    a->at = here ? AT_PROPOSED : AT_ASKED;
+    rc = here ? propose_here(r, a, t) : ask_leader(r, a, leader, t);
+    if (rc < 0) {
+        free(t);
+        again(a);
+    }
+}
+
+/* What another leader has may never come; the new one must be asked. */
+static void follow_leader(struct replica *r)
+{
+    char id[ID_MAX];
+    uint64_t term = consensus_term(r->consensus), leader = consensus_leader(r->consensus, id);
+    struct asked *a, *next;
+
+    if (term == r->seen_term && leader == r->seen_leader)
+        return;
+    r->seen_term = term;
+    r->seen_leader = leader;
+    HASH_ITER (hh, r->asked, a, next) {
+        if (a->at == AT_PROPOSED || a->at == AT_ASKED) {
+            a->at = AT_WAIT;
+            a->attempt = 0;
+        }
+        if (a->at == AT_WAIT)
+            a->retry_ms = 0;
+    }
+    r->waiting = true;
+}
+
+static void late(struct replica *r, struct asked *a)
+{
+    struct replica_health h;
+    char text[400];
+
+    replica_health(r, &h);
+    if (h.trouble[0])
+        snprintf(text, sizeof text, "%s", h.trouble);
+    else
+        snprintf(
+            text, sizeof text,
+            "the registry did not answer in time; %s may have been done, look before you ask again",
+            a->cmd ? json_string_value(json_object_get(a->cmd, "cmd")) : "nothing");
+    end(r, a, -EAGAIN, NULL, text);
+}
+
+void asked_settle(struct replica *r)
+{
+    uint64_t now = now_ms(), applied = replica_applied(r);
+    struct asked *a, *next;
+
+    follow_leader(r);
+    if (!r->waiting && !r->indexed && now < r->late_ms)
+        return;
+    r->late_ms = now + RETRY_MS;
+    r->waiting = false;
+    HASH_ITER (hh, r->asked, a, next) {
+        if (a->at == AT_INDEX && a->index <= applied)
+            end(r, a, 0, NULL, "");
+        else if (now >= a->deadline)
+            late(r, a);
+        else if (a->at == AT_WAIT && now >= a->retry_ms)
+            try(r, a);
+    }
+}
+
+/* The state came as a whole: what was carried out in it is told when it is asked again. */
+void asked_restored(struct replica *r)
+{
+    struct asked *a, *next;
+
+    HASH_ITER (hh, r->asked, a, next) {
+        if (a->at == AT_INDEX)
+            r->indexed--;
+        a->at = AT_WAIT;
+        a->attempt = a->retry_ms = 0;
+        if (a->cmd)
+            json_array_set_new(json_object_get(a->cmd, "from"), 0, json_string(r->origin));
+    }
+    r->waiting = true;
+}
+
+/* What formation and placement look at. */
+static void look(struct replica *r, const json_t *cmd)
+{
+    static const char *const of_interest[] = { "registry.", "member.", "service." };
+    const char *name = json_string_value(json_object_get(cmd, "cmd"));
+
+    for (size_t i = 0; name && i < ARRAY_SIZE(of_interest); i++)
+        if (strncmp(name, of_interest[i], strlen(of_interest[i])) == 0)
+            r->look = r->look_services = true;
+}
+
+void asked_applied(void *arg, uint64_t index, const json_t *cmd,
+                   const struct registry_result *result)
+{
+    struct replica *r = arg;
+    const json_t *from = json_object_get(cmd, "from");
+    const char *origin = json_string_value(json_array_get(from, 0));
+    struct asked *a;
+
+    (void)index;
+    look(r, cmd);
+    if (!origin || strcmp(origin, r->origin) != 0)
+        return;
+    a = find(r, (uint64_t)json_integer_value(json_array_get(from, 1)));
+    if (a && a->cmd)
+        end(r, a, result->rc, result->body, result->words.text);
+}
+
+void asked_cancel_all(struct replica *r)
+{
+    while (r->asked)
+        end(r, r->asked, -ECANCELED, NULL, "the daemon is stopping");
+}
+
+/* ---- asking */
+
+static struct asked *begin(struct replica *r, unsigned deadline_ms, replica_done *done, void *arg)
+{
+    struct asked *a = calloc(1, sizeof *a);
+
+    if (!a)
+        return NULL;
+    a->key = ++r->last_serial;
+    a->deadline = now_ms() + deadline_ms;
+    a->done = done;
+    a->arg = arg;
+    HASH_ADD(hh, r->asked, key, sizeof a->key, a);
+    return a;
+}
+
+/* Goes out at once, but not from inside an event: the engine is at work then. But while it tells
+ * what was applied it takes more, and what comes of that goes out together with the news. */
+static void go(struct replica *r, struct asked *a)
+{
+    if (r->failed || r->wipe || (r->in_event && !r->flushing)) {
+        r->waiting = true;
+        return;
+    }
+    if (r->flushing) {
+        try(r, a);
+        return;
+    }
+    replica_enter(r);
+    try(r, a);
+    replica_settle(r);
+}
+
+static json_t *stamped(struct replica *r, const char *cmd, json_t *fields)
+{
+    uint64_t serial = r->last_serial + 1;
+    json_int_t floor = (json_int_t)(r->asked ? r->asked->key : serial);
+
+    if (!fields || json_object_set_new(fields, "v", json_integer(REGISTRY_SCHEMA)) < 0 ||
+        json_object_set_new(fields, "cmd", json_string(cmd)) < 0 ||
+        json_object_set_new(fields, "at_us", json_integer((json_int_t)wall_us())) < 0 ||
+        json_object_set_new(fields, "from",
+                            json_pack("[s, I, I]", r->origin, (json_int_t)serial, floor)) < 0) {
+        json_decref(fields);
+        return NULL;
+    }
+    return fields;
+}
+
+int replica_submit(struct replica *r, const char *cmd, json_t *fields, unsigned deadline_ms,
+                   replica_done *done, void *arg)
+{
+    struct asked *a;
+
+    fields = stamped(r, cmd, fields);
+    if (!fields)
+        return -ENOMEM;
+    if (json_dumpb(fields, NULL, 0, JSON_COMPACT) > COMMAND_MAX) {
+        json_decref(fields);
+        return -EMSGSIZE;
+    }
+    a = begin(r, deadline_ms, done, arg);
+    if (!a) {
+        json_decref(fields);
+        return -ENOMEM;
+    }
+    a->cmd = fields;
+    go(r, a);
+    return 0;
+}
+
+int replica_barrier(struct replica *r, unsigned deadline_ms, replica_done *done, void *arg)
+{
+    struct asked *a = begin(r, deadline_ms, done, arg);
+
+    if (!a)
+        return -ENOMEM;
+    r->waiting = true; /* an only voter would answer at once, from inside this call */
+    replica_soon(r);
+    return 0;
+}
+
+void replica_cancel(struct replica *r, void *arg)
+{
+    struct asked *a, *next;
+
+    HASH_ITER (hh, r->asked, a, next) {
+        if (a->arg == arg)
+            a->done = NULL;
+    }
+}
+
+/* ---- for other machines */
+
+struct served {
+    struct replica *r;
+    struct bus_ask *ask;
+};
+
+static void serve_done(void *arg, int rc, uint64_t index)
+{
+    struct served *s = arg;
+
+    if (rc == 0)
+        bus_answer(s->ask, json_pack("{s:I}", "index", (json_int_t)index));
+    else
+        bus_refuse(s->ask, -EAGAIN, "%s leads no more", s->r->me->id);
+    free(s);
+}
+
+/* What is in the log has to be carried out by all: one command of a newer schema would stop every
+ * machine that does not know it, this one too. */
+static int check_command(const char *text, size_t len)
+{
+    json_t *cmd = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    json_int_t schema = json_integer_value(json_object_get(cmd, "v"));
+
+    json_decref(cmd);
+    return schema < 1 ? -EPROTO : schema > REGISTRY_SCHEMA ? -EPROTONOSUPPORT : 0;
+}
+
+static int serve_submit(struct replica *r, const json_t *body, struct served *s)
+{
+    const char *text = json_string_value(json_object_get(body, "cmd"));
+    size_t len = json_string_length(json_object_get(body, "cmd"));
+    int rc = text && len <= COMMAND_MAX ? check_command(text, len) : -EPROTO;
+
+    if (rc < 0)
+        return rc;
+    return consensus_propose(r->consensus, text, len, serve_done, s);
+}
+
+static int serve_barrier(struct replica *r, const json_t *body, struct served *s)
+{
+    (void)body;
+    return consensus_read_index(r->consensus, serve_done, s);
+}
+
+static void refuse(struct replica *r, struct bus_ask *ask, int rc)
+{
+    if (rc == -EPROTONOSUPPORT)
+        bus_refuse(ask, rc,
+                   "%s leads the registry and is too old for this command: start a newer oneosd "
+                   "there",
+                   r->me->id);
+    else if (rc == -EPROTO)
+        bus_refuse(ask, rc, "a command is a JSON object with `v` and `cmd`");
+    else
+        bus_refuse(ask, rc, "%s does not lead the registry", r->me->id);
+}
+
+void asked_serve(struct replica *r, struct bus_ask *ask, const json_t *body)
+{
+    static const struct {
+        const char *name;
+        int (*serve)(struct replica *r, const json_t *body, struct served *s);
+    } known[] = { { "submit", serve_submit }, { "barrier", serve_barrier } };
+    const char *what = json_string_value(json_object_get(body, "do"));
+    struct served *s;
+    int rc = -ENOMEM;
+
+    for (size_t i = 0; what && i < ARRAY_SIZE(known); i++) {
+        if (strcmp(what, known[i].name) != 0)
+            continue;
+        s = malloc(sizeof *s);
+        if (s) {
+            *s = (struct served){ .r = r, .ask = ask };
+            rc = known[i].serve(r, body, s);
+        }
+        if (rc < 0) {
+            free(s);
+            refuse(r, ask, rc);
+        }
+        return;
+    }
+    bus_refuse(ask, -EINVAL, "this version does not know that question about the registry");
+}
