@@ -1,18 +1,20 @@
 /*
  * pipe_flow.c - this machine's flow of a pipe: the buffer when it is the holder, else an outbox.
  *
- *   outbox without a holder   bytes wait; RV_HOLDER tells who it is
+ *   outbox without a holder   bytes wait; PN_HOLDER tells who it is
  *   outbox that joins         a channel to the holder is opened; bytes wait until it is confirmed,
- * and it is tried again while the pipe has a holder outbox with a holder      a pump reads it and
- * writes the channel. At the end of file (all local writers closed) the channel is closed cleanly
- * and the outbox goes, unless a writer came meanwhile. When the channel breaks, so does the outbox:
- * its writers get -EPIPE, and what they wrote goes, since the bytes before it did. Who opens later
- * gets a new outbox buffer (epoch > 0)        ends are local, or channels from other machines; when
- * no end is left and nothing is queued it is released, and is an outbox again It goes with the
- * pipe, once its ends are closed.
+ *                             and it is tried again while the pipe has a holder
+ *   outbox with a holder      a pump reads it and writes the channel. At the end of file (all local
+ *                             writers closed) the channel is closed cleanly and the outbox goes,
+ *                             unless a writer came meanwhile. When the channel breaks, so does the
+ *                             outbox: its writers get -EPIPE, and what they wrote goes, since the
+ *                             bytes before it did. Who opens later gets a new outbox
+ *   buffer (epoch > 0)        ends are local, or channels from other machines; when no end is left
+ *                             and nothing is queued it lingers, then it is let go of, and is an
+ *                             outbox again
  *
- * Everything is decided on the core loop, where ends are opened too, so that "no writer is left"
- * stays true while it is acted upon.
+ * It goes with the pipe, once its ends are closed. Everything is decided on the core loop, where
+ * ends are opened too, so that "no end is left" stays true while it is acted upon.
  */
 #include "run/pipes_private.h"
 #include "base/cleanup.h"
@@ -23,18 +25,11 @@
 
 #define LOOK_MS 200
 
-void uid_key(const struct pipe_uid *uid, char *key, size_t size)
-{
-    snprintf(key, size, "%s/%lx/%lx", uid->home, uid->incarnation, uid->serial);
-}
-
-struct pipe_flow *pipe_flow_find(struct pipes *p, const struct pipe_uid *uid)
+struct pipe_flow *pipe_flow_find(struct pipes *p, uint64_t uid)
 {
     struct pipe_flow *pf;
-    char key[sizeof pf->key];
 
-    uid_key(uid, key, sizeof key);
-    HASH_FIND_STR(p->flows, key, pf);
+    HASH_FIND(hh, p->flows, &uid, sizeof uid, pf);
     return pf;
 }
 
@@ -71,7 +66,7 @@ static void on_freed(void *arg)
 
 int pipe_flow_get(struct pipes *p, const struct pipe_info *info, struct pipe_flow **out)
 {
-    struct pipe_flow *pf = pipe_flow_find(p, &info->uid);
+    struct pipe_flow *pf = pipe_flow_find(p, info->uid);
     int rc;
 
     *out = pf;
@@ -85,14 +80,13 @@ int pipe_flow_get(struct pipes *p, const struct pipe_info *info, struct pipe_flo
     pf->core = p->core;
     pf->check.run = run_check;
     pf->gone.run = run_gone;
-    uid_key(&info->uid, pf->key, sizeof pf->key);
     rc = flow_create(&pf->flow, info->capacity, info->mode);
     if (rc < 0) {
         free(pf);
         return rc;
     }
     flow_on_change(pf->flow, on_change, on_freed, pf);
-    HASH_ADD_STR(p->flows, key, pf);
+    HASH_ADD(hh, p->flows, uid, sizeof pf->uid, pf);
     *out = pf;
     return 0;
 }
@@ -128,7 +122,7 @@ static void pump_ended(void *arg, int rc)
     }
     if (rc != -EPIPE)
         log_info("pipes", "an outbox to another machine broke: %s", strerror(-rc));
-    pipe_flow_lost(pf, -EPIPE);
+    pipe_flow_drop(pf, -EPIPE); /* bytes are lost: whoever comes later starts afresh */
 }
 
 /* Writers that are silent must hear of a reader that is gone with their next write, not the one
@@ -155,9 +149,9 @@ static void joined(void *arg, int rc, struct stream *channel)
 
     pf->join = NULL;
     if (rc == 0)
-        rc = flow_open_reader(pf->flow, &from);
+        rc = flow_open_carrier(pf->flow, &from);
     if (rc == 0)
-        rc = pump_start(&pf->pump, pf->pipes->core, from, channel, pump_ended, pf);
+        rc = pump_start(&pf->pump, pf->pipes->core, from, pf->flow, channel, pump_ended, pf);
     if (rc == 0) {
         if (!uv_is_active((uv_handle_t *)&pf->pipes->look))
             uv_timer_start(&pf->pipes->look, on_look, LOOK_MS, LOOK_MS);
@@ -169,18 +163,6 @@ static void joined(void *arg, int rc, struct stream *channel)
         channel->ops->close(channel, rc);
     if (rc != -ECANCELED)
         pipe_flow_check(pf);
-}
-
-/* Bytes are lost: whoever waits for them must hear it, whoever comes later starts afresh. */
-void pipe_flow_lost(struct pipe_flow *pf, int rc)
-{
-    struct pipes *p = pf->pipes;
-    struct pipe_uid uid = pf->uid;
-    bool held = pf->epoch != 0;
-
-    pipe_flow_drop(pf, held ? -EIO : rc);
-    if (held)
-        rv_release(p->rv, now_ms(), &uid);
 }
 
 /* Counts what passes while this machine holds the buffer; what waited in the outbox passes too. */
@@ -209,12 +191,16 @@ bool pipe_flow_writes(const struct flow_stat *st)
     return st->writers || st->buffered || st->news;
 }
 
-/* Looks at what the flow needs now: a pump, to be released, or to go. */
+bool pipe_flow_idle(const struct flow_stat *st)
+{
+    return st->readers == 0 && !pipe_flow_writes(st);
+}
+
+/* Looks at what the flow needs now: a pump, to be let go of, or to go. */
 void pipe_flow_check(struct pipe_flow *pf)
 {
-    const struct pipe_info *info = rv_by_uid(pf->pipes->rv, &pf->uid);
+    const struct pipe_info *info = pn_by_uid(pf->pipes->names, pf->uid);
     struct flow_stat st;
-    bool idle;
 
     flow_stat(pf->flow, &st);
     pipe_stat_changed(pf->pipes);
@@ -222,13 +208,12 @@ void pipe_flow_check(struct pipe_flow *pf)
         return;
     pipe_guard_check(pf, &st);
     flow_stat(pf->flow, &st);
-    idle = st.readers == 0 && st.writers == 0 && st.buffered == 0 && !st.news;
-    if (idle && pf->epoch) {
-        pipe_flow_hold(pf, 0);
-        rv_release(pf->pipes->rv, now_ms(), &pf->uid);
+    if (pipe_flow_idle(&st) && pf->epoch) {
+        pn_release(pf->pipes->names, now_ms(), pf->uid);
+        pipes_rearm(pf->pipes);
     }
     if (!info && st.readers == 0 && st.writers == 0)
-        pipe_flow_lost(pf, -EIO);
+        pipe_flow_drop(pf, -EIO);
     else if (!pf->epoch && info && info->holder[0] && strcmp(info->holder, pf->pipes->self) != 0 &&
              pipe_flow_writes(&st) && pipe_join(&pf->join, pf->pipes, info, 'w', joined, pf) < 0)
         log_warn("pipes", "no memory for the way to %s, which holds pipe %s", info->holder,

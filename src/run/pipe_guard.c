@@ -6,7 +6,7 @@
  * open, the guard. When it is the last one, every other machine is asked whether it has a writer or
  * bytes of that pipe:
  *
- *   {"writing": {"home", "inc", "serial"}}  ->  {"writing": true | false}
+ *   {"writing": UID}  ->  {"writing": true | false}
  *
  * Nobody has: the guard closes, and readers get their end of file. Somebody has, or does not
  * answer: asked again a moment later. A dead machine cannot be asked: what it told last counts
@@ -23,7 +23,7 @@
 
 struct guard_round {
     struct pipes *p;
-    struct pipe_uid uid;
+    uint64_t uid;
     unsigned left;
     bool wait, lost;
 };
@@ -55,7 +55,7 @@ static void on_again(uv_timer_t *timer)
 
 static void conclude(struct guard_round *r)
 {
-    struct pipe_flow *pf = pipe_flow_find(r->p, &r->uid);
+    struct pipe_flow *pf = pipe_flow_find(r->p, r->uid);
     struct flow_stat st;
 
     if (pf && pf->round == r) {
@@ -84,20 +84,19 @@ static void answered(void *arg, int rc, json_t *body, const char *text)
 
 static void ask(struct guard_round *r, const char *machine)
 {
-    json_t *body = json_pack("{s:{s:s, s:I, s:I}}", "writing", "home", r->uid.home, "inc",
-                             (json_int_t)r->uid.incarnation, "serial", (json_int_t)r->uid.serial);
+    json_t *body = json_pack("{s:I}", "writing", (json_int_t)r->uid);
 
     r->left++;
-    if (cluster_ask(r->p->cluster, machine, BUS_CLAIM, body, ASK_MS, answered, r, NULL) < 0) {
+    if (cluster_ask(r->p->cluster, machine, BUS_PIPE, body, ASK_MS, answered, r, NULL) < 0) {
         r->left--;
         r->wait = true;
     }
 }
 
 /* A machine that cannot be asked. */
-static void judge(struct guard_round *r, const struct member_view *v, const char *key)
+static void judge(struct guard_round *r, const struct member_view *v)
 {
-    if (!pipe_stat_writing(r->p, v->info.id, key))
+    if (!pipe_stat_writing(r->p, v->info.id, r->uid))
         return;
     if (v->state == MEMBER_DEAD && now_ms() < v->since_ms + LINK_RESUME_MS) {
         r->wait = true;
@@ -127,34 +126,28 @@ void pipe_guard_check(struct pipe_flow *pf, const struct flow_stat *st)
         if (v->state == MEMBER_ALIVE || v->state == MEMBER_SUSPECT)
             ask(r, v->info.id);
         else
-            judge(r, v, pf->key);
+            judge(r, v);
     }
     if (--r->left == 0)
         conclude(r);
 }
 
-bool pipe_guard_asked(struct pipes *p, struct bus_ask *ask, const json_t *body)
+void pipes_asked(struct pipes *p, struct bus_ask *ask, const json_t *body)
 {
-    struct pipe_uid uid = { 0 };
-    json_int_t inc, serial;
     struct pipe_flow *pf;
     struct flow_stat st;
-    const char *home;
+    json_int_t uid;
     bool writing;
 
-    if (json_unpack((json_t *)body, "{s:{s:s, s:I, s:I}}", "writing", "home", &home, "inc", &inc,
-                    "serial", &serial) < 0 ||
-        strlen(home) >= sizeof uid.home)
-        return false;
-    strcpy(uid.home, home);
-    uid.incarnation = (uint64_t)inc;
-    uid.serial = (uint64_t)serial;
-    pf = pipe_flow_find(p, &uid);
+    if (json_unpack((json_t *)body, "{s:I}", "writing", &uid) < 0) {
+        bus_refuse(ask, -EPROTO, "this question about pipes is malformed");
+        return;
+    }
+    pf = pipe_flow_find(p, (uint64_t)uid);
     writing = pf && !pf->epoch && (pf->join || pf->pump);
     if (pf && !pf->epoch && !writing) {
         flow_stat(pf->flow, &st);
         writing = pipe_flow_writes(&st);
     }
     bus_answer(ask, json_pack("{s:b}", "writing", writing));
-    return true;
 }

@@ -2,14 +2,14 @@
  * pipe_join.c - opens a channel to the holder of a pipe, and waits for its word before a byte
  * moves.
  *
- * The holder refuses an epoch that it does not hold (no longer, or not yet: the home tells others
- * sooner than it hears itself) with -ESTALE. What had been written to such a channel would be lost,
+ * The holder refuses an epoch that it does not hold (no longer, or not yet: the registry may tell
+ * others sooner than itself) with -ESTALE. What had been written to such a channel would be lost,
  * so a holder that accepts says one byte first, and only then the channel is used.
  *
  *   waiting -> done(stream)
  *           -> pausing (PAUSE_MS) -> done(-errno)    so that who tries again does not spin
  *
- * A channel's spec: {"pipe": {"home", "inc", "serial"}, "epoch": E, "dir": "r"|"w"}.
+ * A channel's spec: {"pipe": UID, "epoch": E, "dir": "r"|"w"}.
  */
 #include "run/pipes_private.h"
 #include "base/cleanup.h"
@@ -87,10 +87,8 @@ int pipe_join(struct pipe_join **out, struct pipes *p, const struct pipe_info *i
               pipe_joined_fn *done, void *arg)
 {
     char way[] = { dir, '\0' };
-    json_t *spec =
-        json_pack("{s:{s:s, s:I, s:I}, s:I, s:s}", "pipe", "home", info->uid.home, "inc",
-                  (json_int_t)info->uid.incarnation, "serial", (json_int_t)info->uid.serial,
-                  "epoch", (json_int_t)info->epoch, "dir", way);
+    json_t *spec = json_pack("{s:I, s:I, s:s}", "pipe", (json_int_t)info->uid, "epoch",
+                             (json_int_t)info->epoch, "dir", way);
     cleanup_free char *text = spec ? json_dumps(spec, JSON_COMPACT) : NULL;
     cleanup_free struct pipe_join *j = calloc(1, sizeof *j);
     int rc;

@@ -35,7 +35,7 @@ static json_t *own_parts(struct pipes *p)
             st.bytes_out = pf->out_at;
         }
         writers = st.writers - (pf->pump && st.writers) - (pf->guard != NULL);
-        json_array_append_new(parts, json_pack("[s, i, i, I, I, I]", pf->key,
+        json_array_append_new(parts, json_pack("[I, i, i, I, I, I]", (json_int_t)pf->uid,
                                                holds ? (int)st.readers : 0, (int)writers,
                                                (json_int_t)(pf->in + st.bytes_in - pf->in_at),
                                                (json_int_t)(pf->out + st.bytes_out - pf->out_at),
@@ -82,7 +82,7 @@ static void drop_parts(struct pipes *p, const char *machine)
     struct pipe_part *part, *next;
 
     HASH_ITER (hh, p->parts, part, next)
-        if (strcmp(part->machine, machine) == 0) {
+        if (strcmp(part->key.machine, machine) == 0) {
             HASH_DEL(p->parts, part);
             free(part);
         }
@@ -93,13 +93,19 @@ void pipe_stat_lost(struct pipes *p, const char *machine)
     drop_parts(p, machine);
 }
 
-bool pipe_stat_writing(const struct pipes *p, const char *machine, const char *uid)
+static void key_of(struct part_key *key, const char *machine, uint64_t uid)
+{
+    *key = (struct part_key){ .uid = uid };
+    strncpy(key->machine, machine, sizeof key->machine - 1);
+}
+
+bool pipe_stat_writing(const struct pipes *p, const char *machine, uint64_t uid)
 {
     struct pipe_part *part;
-    char key[sizeof part->key];
+    struct part_key key;
 
-    snprintf(key, sizeof key, "%s %s", machine, uid);
-    HASH_FIND_STR(p->parts, key, part);
+    key_of(&key, machine, uid);
+    HASH_FIND(hh, p->parts, &key, sizeof key, part);
     return part && (part->writers || part->buffered);
 }
 
@@ -132,19 +138,15 @@ static int take_parts(void *arg, const char *from, const json_t *all)
     drop_parts(p, from);
     json_array_foreach (parts, i, row) {
         struct pipe_part *part = calloc(1, sizeof *part);
-        const char *uid;
+        json_int_t uid;
 
-        if (!part ||
-            json_unpack(row, "[s, I, I, I, I, I]", &uid, &part->readers, &part->writers, &part->in,
-                        &part->out, &part->buffered) < 0 ||
-            strlen(uid) >= sizeof part->uid) {
+        if (!part || json_unpack(row, "[I, I, I, I, I, I]", &uid, &part->readers, &part->writers,
+                                 &part->in, &part->out, &part->buffered) < 0) {
             free(part);
             return -EPROTO;
         }
-        snprintf(part->machine, sizeof part->machine, "%s", from);
-        strcpy(part->uid, uid);
-        snprintf(part->key, sizeof part->key, "%s %s", from, uid);
-        HASH_ADD_STR(p->parts, key, part);
+        key_of(&part->key, from, (uint64_t)uid);
+        HASH_ADD(hh, p->parts, key, sizeof part->key, part);
     }
     return 0;
 }
@@ -199,17 +201,15 @@ void pipes_status(struct pipes *p, struct obuf *out)
     size_t k;
 
     obuf_puts(out, "name mode readers writers bytes_in bytes_out buffered machine\n");
-    for (size_t i = 0; i < rv_count(p->rv); i++) {
-        const struct pipe_info *info = rv_at(p->rv, i);
+    for (size_t i = 0; i < pn_count(p->names); i++) {
+        const struct pipe_info *info = pn_at(p->names, i);
         struct pipe_part sum = { 0 };
-        char key[sizeof sum.uid];
 
-        uid_key(&info->uid, key, sizeof key);
         json_array_foreach (own, k, row)
-            if (strcmp(json_string_value(json_array_get(row, 0)), key) == 0)
+            if ((uint64_t)json_integer_value(json_array_get(row, 0)) == info->uid)
                 add_row(&sum, row);
         for (struct pipe_part *part = p->parts; part; part = part->hh.next)
-            if (strcmp(part->uid, key) == 0 && cluster_reachable(p->cluster, part->machine)) {
+            if (part->key.uid == info->uid && cluster_reachable(p->cluster, part->key.machine)) {
                 sum.readers += part->readers;
                 sum.writers += part->writers;
                 sum.buffered += part->buffered;

@@ -1,19 +1,23 @@
 /*
- * pipes.c - named pipes: carries out what the rendezvous core decides, and opens the ends.
+ * pipes.c - named pipes: carries out what the pipe names decide, and opens the ends.
+ *
+ *   registry (watch) -> pn_record    each change is read anew, so that the order in which an answer
+ *                                    and the news of what it did arrive does not matter
+ *   fx.submit -> replica_submit -> pn_record, pn_answered
  *
  * A reader asks who holds the buffer, then opens a channel there (pipe_join.c); refused, it asks
- * again, until RV_DEADLINE_MS.
+ * again, until PN_DEADLINE_MS.
  */
 #include "run/pipes_private.h"
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "run/rendezvous_msg.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <utlist.h>
 
-/* An operation of the core under way. */
+/* An operation under way. */
 struct op {
     struct pipes *p;
     pipes_done_fn *done; /* make, remove, set */
@@ -24,19 +28,25 @@ struct op {
     struct pipe_join *join;
 };
 
-static void rearm(struct pipes *p);
+/* A command that the replica was asked for. */
+struct asking {
+    struct asking *prev, *next;
+    struct pipes *p;
+    uint64_t call;
+    char name[PIPE_NAME_MAX + 1];
+};
 
 static void on_tick(uv_timer_t *timer)
 {
     struct pipes *p = container_of(timer, struct pipes, tick);
 
-    rv_tick(p->rv, now_ms());
-    rearm(p);
+    pn_tick(p->names, now_ms());
+    pipes_rearm(p);
 }
 
-static void rearm(struct pipes *p)
+void pipes_rearm(struct pipes *p)
 {
-    uint64_t now = now_ms(), next = p->closing ? UINT64_MAX : rv_next(p->rv);
+    uint64_t now = now_ms(), next = p->closing ? UINT64_MAX : pn_next(p->names);
 
     if (next == UINT64_MAX)
         uv_timer_stop(&p->tick);
@@ -44,123 +54,162 @@ static void rearm(struct pipes *p)
         uv_timer_start(&p->tick, on_tick, next > now ? next - now : 0, 0);
 }
 
+/* ---- the registry */
+
+static void take_record(struct pipes *p, const char *name, const json_t *value)
+{
+    if (pn_record(p->names, now_ms(), name, value) < 0)
+        log_warn("pipes", "what the registry has of pipe %s cannot be used here", name);
+}
+
+static void read_one(struct pipes *p, const char *name)
+{
+    struct registry_view *v;
+    char key[REGISTRY_KEY_MAX];
+    json_t *value = NULL;
+    int rc = registry_read(replica_registry(p->replica), &v);
+
+    if (rc < 0) {
+        log_warn("pipes", "the registry cannot be read: %s", strerror(-rc));
+        return;
+    }
+    snprintf(key, sizeof key, PIPE_KEY "%s", name);
+    rc = view_get(v, key, &value);
+    registry_view_end(v);
+    if (rc == 0 || rc == -ENOENT)
+        take_record(p, name, value);
+    json_decref(value);
+}
+
+static int read_all(struct pipes *p)
+{
+    char key[REGISTRY_KEY_MAX], after[REGISTRY_KEY_MAX] = "";
+    struct registry_view *v;
+    json_t *value;
+    int rc = registry_read(replica_registry(p->replica), &v);
+
+    if (rc < 0)
+        return rc;
+    pn_all_begin(p->names);
+    while (view_next(v, PIPE_KEY, after, key, &value) == 0) {
+        take_record(p, key + strlen(PIPE_KEY), value);
+        json_decref(value);
+        strcpy(after, key);
+    }
+    registry_view_end(v);
+    pn_all_end(p->names);
+    return 0;
+}
+
+static void on_registry(void *arg, const char *key, const json_t *value)
+{
+    struct pipes *p = arg;
+
+    (void)value;
+    if (p->closing)
+        return;
+    if (key)
+        read_one(p, key + strlen(PIPE_KEY));
+    else if (read_all(p) < 0)
+        log_warn("pipes", "the registry cannot be read");
+    pipes_rearm(p);
+}
+
 /* ---- effects */
 
 struct told {
     struct task task;
     struct pipes *p;
-    struct pipe_uid uid;
+    uint64_t uid;
 };
 
-/* A new holder: the flow is looked at once the core has returned. */
+/* A new holder: the flow is looked at once the names have returned. */
 static void run_told(struct task *t)
 {
     struct told *told = container_of(t, struct told, task);
-    struct pipe_flow *pf = pipe_flow_find(told->p, &told->uid);
+    struct pipe_flow *pf = pipe_flow_find(told->p, told->uid);
 
     if (pf)
         pipe_flow_check(pf);
     free(told);
 }
 
-static void check_later(struct pipes *p, const struct pipe_uid *uid)
+static void check_later(struct pipes *p, uint64_t uid)
 {
     struct told *told = calloc(1, sizeof *told);
 
     if (!told)
         return;
-    *told = (struct told){ .task.run = run_told, .p = p, .uid = *uid };
+    *told = (struct told){ .task.run = run_told, .p = p, .uid = uid };
     loop_post(p->core, &told->task);
 }
 
-static void fx_changed(void *arg, const struct pipe_info *info, enum rv_change what)
+static void fx_changed(void *arg, const struct pipe_info *info, enum pn_change what)
 {
     struct pipes *p = arg;
-    struct pipe_flow *pf = pipe_flow_find(p, &info->uid);
+    struct pipe_flow *pf = pipe_flow_find(p, info->uid);
 
-    if (what == RV_ADDED || what == RV_RENAMED)
-        p->ops.changed(p->arg, info->name, false);
-    if (what == RV_GONE)
-        p->ops.changed(p->arg, info->name, true);
+    if (what == PN_ADDED || what == PN_GONE)
+        p->ops.changed(p->arg, info->name, what == PN_GONE);
     if (!pf)
         return;
-    if (what == RV_CHANGED) {
+    if (what == PN_CHANGED) {
         flow_set_capacity(pf->flow, info->capacity);
         flow_set_mode(pf->flow, info->mode);
-    } else if (what == RV_UNHELD) {
+    } else if (what == PN_UNHELD) {
         pipe_flow_drop(pf, -EIO);
     }
-    check_later(p, &info->uid);
+    check_later(p, info->uid);
 }
 
-struct asking {
-    struct pipes *p;
-    uint64_t call;
-};
+static bool fx_let_go(void *arg, uint64_t uid)
+{
+    struct pipe_flow *pf = pipe_flow_find(arg, uid);
+    struct flow_stat st;
 
-static void asked_done(void *arg, int rc, json_t *body, const char *text)
+    if (!pf || !pf->epoch)
+        return true; /* whoever asked for it no longer wanted it */
+    flow_stat(pf->flow, &st);
+    if (!pipe_flow_idle(&st))
+        return false;
+    pipe_flow_hold(pf, 0);
+    return true;
+}
+
+static void answered(void *arg, int rc, const json_t *body, const char *text)
 {
     struct asking *a = arg;
-    struct rv_msg m;
+    struct pipes *p = a->p;
 
-    (void)text;
-    if (rc == 0)
-        rc = rv_msg_decode(&m, body, NULL);
-    rv_answered(a->p->rv, now_ms(), a->call, rc, rc == 0 ? &m : NULL);
-    if (rc == 0)
-        rv_msg_free(&m);
-    rearm(a->p);
+    (void)body;
+    DL_DELETE(p->asked, a);
+    read_one(p, a->name);
+    pn_answered(p->names, now_ms(), a->call, rc, text);
+    pipes_rearm(p);
     free(a);
 }
 
-static void run_unreachable(struct task *t);
-
-struct unreachable {
-    struct task task;
-    struct asking *a;
-};
-
-static void fx_ask(void *arg, const char *to, uint64_t call, const struct rv_msg *q)
+static int fx_submit(void *arg, uint64_t call, const char *cmd, json_t *fields,
+                     unsigned deadline_ms)
 {
     struct pipes *p = arg;
-    struct asking *a = p->closing ? NULL : malloc(sizeof *a);
-    json_t *body = rv_msg_encode(q);
-    struct unreachable *u;
+    struct asking *a = calloc(1, sizeof *a);
+    int rc;
 
-    if (!a || !body) {
+    if (!a || p->closing) {
         free(a);
-        json_decref(body);
-        return; /* the core's own deadline ends it */
+        json_decref(fields);
+        return a ? -ECANCELED : -ENOMEM;
     }
-    *a = (struct asking){ p, call };
-    if (cluster_ask(p->cluster, to, BUS_CLAIM, body, RV_ASK_MS, asked_done, a, NULL) == 0)
-        return;
-    u = malloc(sizeof *u);
-    if (!u) {
+    a->p = p;
+    a->call = call;
+    strncpy(a->name, json_string_value(json_object_get(fields, "name")), sizeof a->name - 1);
+    rc = replica_submit(p->replica, cmd, fields, deadline_ms, answered, a);
+    if (rc < 0)
         free(a);
-        return;
-    }
-    *u = (struct unreachable){ .task.run = run_unreachable, .a = a };
-    loop_post(p->core, &u->task);
-}
-
-static void run_unreachable(struct task *t)
-{
-    struct unreachable *u = container_of(t, struct unreachable, task);
-
-    asked_done(u->a, -EHOSTUNREACH, NULL, "");
-    free(u);
-}
-
-static void fx_answer(void *arg, void *ask, const struct rv_msg *m)
-{
-    json_t *body = rv_msg_encode(m);
-
-    (void)arg;
-    if (body)
-        bus_answer(ask, body);
     else
-        bus_refuse(ask, -ENOMEM, "out of memory");
+        DL_APPEND(p->asked, a);
+    return rc;
 }
 
 static void reader_found(struct op *op, int rc, const struct pipe_info *info);
@@ -179,15 +228,24 @@ static void fx_done(void *arg, void *handle, int rc, const struct pipe_info *inf
     free(op);
 }
 
-static const struct rv_fx effects = {
-    .changed = fx_changed, .ask = fx_ask, .answer = fx_answer, .done = fx_done
+static const struct pn_fx effects = {
+    .changed = fx_changed, .submit = fx_submit, .let_go = fx_let_go, .done = fx_done
 };
 
 /* ---- life */
 
+static void timers_end(struct pipes *p)
+{
+    uv_timer_t *const timers[] = { &p->tick, &p->tell, &p->again, &p->look };
+
+    for (size_t i = 0; i < ARRAY_SIZE(timers); i++)
+        uv_close((uv_handle_t *)timers[i], NULL);
+    uv_run(loop_uv(p->core), UV_RUN_NOWAIT);
+}
+
 int pipes_create(struct pipes **out, struct loop *core, struct cluster *cluster,
-                 struct links *links, const char *self, uint64_t incarnation,
-                 const struct pipes_ops *ops, void *arg)
+                 struct links *links, struct replica *replica, const char *self,
+                 uint64_t incarnation, const struct pipes_ops *ops, void *arg)
 {
     struct pipes *p = calloc(1, sizeof *p);
     int rc;
@@ -197,30 +255,45 @@ int pipes_create(struct pipes **out, struct loop *core, struct cluster *cluster,
     p->core = core;
     p->cluster = cluster;
     p->links = links;
+    p->replica = replica;
     p->ops = *ops;
     p->arg = arg;
     snprintf(p->self, sizeof p->self, "%s", self);
-    rc = rv_create(&p->rv, self, incarnation, &effects, p);
-    if (rc < 0) {
-        free(p);
-        return rc;
-    }
     uv_timer_init(loop_uv(core), &p->tick);
     uv_timer_init(loop_uv(core), &p->tell);
     uv_timer_init(loop_uv(core), &p->again);
     uv_timer_init(loop_uv(core), &p->look);
     pipe_stat_init(p);
+    rc = pn_create(&p->names, now_ms(), self, incarnation, &effects, p);
+    if (rc == 0)
+        rc = registry_watch(replica_registry(replica), PIPE_KEY, on_registry, p);
+    if (rc == 0)
+        rc = read_all(p);
+    if (rc < 0) {
+        pipes_destroy(p);
+        return rc;
+    }
+    pipes_rearm(p);
     *out = p;
     return 0;
 }
 
 void pipes_close(struct pipes *p)
 {
-    if (!p)
+    struct asking *a, *next;
+
+    if (!p || p->closing)
         return;
     p->closing = true;
     uv_timer_stop(&p->tick);
     uv_timer_stop(&p->tell);
+    registry_unwatch(replica_registry(p->replica), on_registry, p);
+    DL_FOREACH_SAFE(p->asked, a, next)
+    {
+        replica_cancel(p->replica, a);
+        free(a);
+    }
+    p->asked = NULL;
 }
 
 void pipes_destroy(struct pipes *p)
@@ -233,12 +306,8 @@ void pipes_destroy(struct pipes *p)
     HASH_ITER (hh, p->flows, pf, next)
         pipe_flow_drop(pf, -EIO);
     pipe_joins_end(p);
-    uv_close((uv_handle_t *)&p->tick, NULL);
-    uv_close((uv_handle_t *)&p->tell, NULL);
-    uv_close((uv_handle_t *)&p->again, NULL);
-    uv_close((uv_handle_t *)&p->look, NULL);
-    uv_run(loop_uv(p->core), UV_RUN_NOWAIT);
-    rv_destroy(p->rv);
+    pn_destroy(p->names);
+    timers_end(p);
     pipe_stat_free(p);
     free(p);
 }
@@ -250,31 +319,10 @@ const struct cluster_topic *pipes_topic(struct pipes *p)
 
 void pipes_member(struct pipes *p, const struct member_view *v)
 {
-    if (v->state == MEMBER_GONE)
-        rv_forget(p->rv, now_ms(), v->info.id);
-    else if (v->state != MEMBER_PENDING)
-        rv_member(p->rv, now_ms(), v->info.id, v->info.incarnation, v->state);
+    pn_member(p->names, now_ms(), v->info.id, v->info.incarnation, v->state);
     if (v->state == MEMBER_LEFT || v->state == MEMBER_GONE)
         pipe_stat_lost(p, v->info.id);
-    rearm(p);
-}
-
-void pipes_asked(struct pipes *p, struct bus_ask *ask, const char *from, const json_t *body)
-{
-    struct oerr e = { "" };
-    struct rv_msg m;
-    int rc;
-
-    if (pipe_guard_asked(p, ask, body))
-        return;
-    rc = rv_msg_decode(&m, body, &e);
-    if (rc < 0) {
-        bus_refuse(ask, rc, "%s", e.text);
-        return;
-    }
-    rv_asked(p->rv, now_ms(), from, ask, &m);
-    rv_msg_free(&m);
-    rearm(p);
+    pipes_rearm(p);
 }
 
 /* ---- operations */
@@ -288,39 +336,39 @@ static struct op *op_new(struct pipes *p, pipes_done_fn *done, void *arg)
     return op;
 }
 
-/* The core answered a call at once, or parked it. */
+/* It was answered at once, or parked. */
 static int began(struct pipes *p, struct op *op, int rc)
 {
     if (rc <= 0)
         free(op);
-    rearm(p);
+    pipes_rearm(p);
     return rc;
 }
 
-int pipes_make(struct pipes *p, const char *name, const char *user, bool excl, pipes_done_fn *done,
-               void *arg, struct oerr *e)
+int pipes_make(struct pipes *p, const char *name, const char *user, unsigned perm, bool excl,
+               pipes_done_fn *done, void *arg, struct oerr *e)
 {
     struct pipe_options opt = {
-        .mode = FLOW_STREAM, .owner = user, .created_us = wall_us(), .excl = excl
+        .mode = FLOW_STREAM, .owner = user, .perm = perm, .made_us = wall_us(), .excl = excl
     };
     struct op *op = op_new(p, done, arg);
 
-    return op ? began(p, op, rv_make(p->rv, now_ms(), name, &opt, op, NULL, e)) : -ENOMEM;
+    return op ? began(p, op, pn_make(p->names, now_ms(), name, &opt, op, e)) : -ENOMEM;
 }
 
 int pipes_remove(struct pipes *p, const char *name, pipes_done_fn *done, void *arg, struct oerr *e)
 {
     struct op *op = op_new(p, done, arg);
 
-    return op ? began(p, op, rv_remove(p->rv, now_ms(), name, op, e)) : -ENOMEM;
+    return op ? began(p, op, pn_remove(p->names, now_ms(), name, op, e)) : -ENOMEM;
 }
 
-int pipes_set(struct pipes *p, const char *name, int mode, uint64_t capacity, pipes_done_fn *done,
+int pipes_set(struct pipes *p, const char *name, const struct pipe_set *set, pipes_done_fn *done,
               void *arg, struct oerr *e)
 {
     struct op *op = op_new(p, done, arg);
 
-    return op ? began(p, op, rv_set(p->rv, now_ms(), name, mode, capacity, op, NULL, e)) : -ENOMEM;
+    return op ? began(p, op, pn_set(p->names, now_ms(), name, set, op, e)) : -ENOMEM;
 }
 
 /* The end of opening a reader. */
@@ -340,7 +388,7 @@ static void reader_joined(void *arg, int rc, struct stream *channel)
     if (rc == -ESTALE && now_ms() < op->deadline)
         find_holder(op);
     else
-        reader_end(op, rc == -ESTALE ? -EHOSTUNREACH : rc, channel);
+        reader_end(op, rc == -ESTALE ? -EAGAIN : rc, channel);
 }
 
 static int open_here(struct pipes *p, const struct pipe_info *info, struct stream **out)
@@ -354,7 +402,7 @@ static int open_here(struct pipes *p, const struct pipe_info *info, struct strea
     return flow_open_reader(pf->flow, out);
 }
 
-/* The core told where the buffer is, or why not. */
+/* Where the buffer is, or why not. */
 static void reader_found(struct op *op, int rc, const struct pipe_info *info)
 {
     struct stream *s = NULL;
@@ -374,9 +422,9 @@ static void reader_found(struct op *op, int rc, const struct pipe_info *info)
 static void find_holder(struct op *op)
 {
     struct pipe_info info;
-    int rc = rv_open_reader(op->p->rv, now_ms(), op->name, op, &info, NULL);
+    int rc = pn_open_reader(op->p->names, now_ms(), op->deadline, op->name, op, &info, NULL);
 
-    rearm(op->p);
+    pipes_rearm(op->p);
     if (rc != 1)
         reader_found(op, rc, &info);
 }
@@ -391,7 +439,7 @@ static int open_reader(struct pipes *p, const char *name, struct stream **out)
         return rc;
     }
     snprintf(op->name, sizeof op->name, "%s", name);
-    op->deadline = now_ms() + RV_DEADLINE_MS;
+    op->deadline = now_ms() + PN_DEADLINE_MS;
     find_holder(op);
     return 0;
 }
@@ -400,7 +448,7 @@ static int open_writer(struct pipes *p, const char *name, bool quiet, struct str
 {
     struct pipe_flow *pf;
     struct pipe_info info;
-    int rc = rv_open_writer(p->rv, name, &info, NULL);
+    int rc = pn_open_writer(p->names, name, &info, NULL);
 
     if (rc == 0)
         rc = pipe_flow_get(p, &info, &pf);
@@ -425,27 +473,39 @@ int pipes_open(struct pipes *p, const char *name, int flags, bool quiet, struct 
 
 bool pipes_spec(const json_t *spec)
 {
-    return json_is_object(json_object_get(spec, "pipe"));
+    return json_is_integer(json_object_get(spec, "pipe"));
+}
+
+/* The buffer that another machine's reader or writer looks for; NULL: it is not here. One that only
+ * lingers is not kept from a reader elsewhere. */
+static struct pipe_flow *serving(struct pipes *p, uint64_t uid, uint64_t epoch, bool reads)
+{
+    struct pipe_flow *pf = pipe_flow_find(p, uid);
+    struct flow_stat st;
+
+    if (!pf || pf->epoch != epoch || !pn_holds(p->names, uid, epoch))
+        return NULL;
+    flow_stat(pf->flow, &st);
+    if (!reads || !pipe_flow_idle(&st))
+        return pf;
+    pn_yield(p->names, now_ms(), uid);
+    pipes_rearm(p);
+    return NULL;
 }
 
 int pipes_serve(struct pipes *p, const json_t *spec, struct stream **out, int *dir)
 {
-    struct pipe_uid uid = { 0 };
-    json_int_t inc, serial, epoch;
-    const char *home, *way;
+    json_int_t uid, epoch;
     struct pipe_flow *pf;
     struct stream *end;
+    const char *way;
     int rc;
 
-    if (json_unpack((json_t *)spec, "{s:{s:s, s:I, s:I}, s:I, s:s}", "pipe", "home", &home, "inc",
-                    &inc, "serial", &serial, "epoch", &epoch, "dir", &way) < 0 ||
-        strlen(home) >= sizeof uid.home)
+    if (json_unpack((json_t *)spec, "{s:I, s:I, s:s}", "pipe", &uid, "epoch", &epoch, "dir", &way) <
+        0)
         return -EPROTO;
-    strcpy(uid.home, home);
-    uid.incarnation = (uint64_t)inc;
-    uid.serial = (uint64_t)serial;
-    pf = pipe_flow_find(p, &uid);
-    if (!pf || !rv_holds(p->rv, &uid, (uint64_t)epoch))
+    pf = serving(p, (uint64_t)uid, (uint64_t)epoch, *way == 'r');
+    if (!pf)
         return -ESTALE;
     if (*way != 'r')
         pipe_guard_open(pf);
@@ -458,15 +518,15 @@ int pipes_serve(struct pipes *p, const json_t *spec, struct stream **out, int *d
 
 const struct pipe_info *pipes_find(const struct pipes *p, const char *name)
 {
-    return rv_find(p->rv, name);
+    return pn_find(p->names, name);
 }
 
 size_t pipes_count(const struct pipes *p)
 {
-    return rv_count(p->rv);
+    return pn_count(p->names);
 }
 
 const struct pipe_info *pipes_at(const struct pipes *p, size_t i)
 {
-    return rv_at(p->rv, i);
+    return pn_at(p->names, i);
 }

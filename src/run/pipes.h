@@ -1,7 +1,7 @@
 /*
  * pipes.h - named pipes that reach every machine: buffers, and the channels that fill them.
  *
- * Names, and which machine holds a pipe's buffer, are the rendezvous core's (rendezvous.h). Here
+ * Names, and which machine holds a pipe's buffer, are the registry's (pipe_names.h). Here
  * every machine has at most one flow per pipe: on the holder it is the buffer; elsewhere an outbox
  * that one channel pumps to the holder. Readers elsewhere read the holder's buffer by a channel
  * each. Core loop only.
@@ -11,7 +11,8 @@
 
 #include "base/buf.h"
 #include "cluster/cluster.h"
-#include "run/rendezvous.h"
+#include "cluster/replica.h"
+#include "run/pipe_names.h"
 
 struct pipes;
 
@@ -20,28 +21,29 @@ struct pipes_ops {
     void (*changed)(void *arg, const char *name, bool gone);
 };
 
+/* The replica knows pipe_commands, and was made before. */
 int pipes_create(struct pipes **out, struct loop *core, struct cluster *cluster,
-                 struct links *links, const char *self, uint64_t incarnation,
-                 const struct pipes_ops *ops, void *arg);
+                 struct links *links, struct replica *replica, const char *self,
+                 uint64_t incarnation, const struct pipes_ops *ops, void *arg);
 
 /* The end comes in two steps; NULL is allowed. After pipes_close() it asks and publishes nothing
- * any more; pipes_destroy() comes after the cluster has answered what was asked before, and before
- * the links go. */
+ * any more, and the replica may go; pipes_destroy() comes after the cluster has answered what was
+ * asked before, and before the links go. */
 void pipes_close(struct pipes *p);
 void pipes_destroy(struct pipes *p);
 
 /* From the cluster. */
 void pipes_member(struct pipes *p, const struct member_view *v);
-void pipes_asked(struct pipes *p, struct bus_ask *ask, const char *from, const json_t *body);
+void pipes_asked(struct pipes *p, struct bus_ask *ask, const json_t *body);
 const struct cluster_topic *pipes_topic(struct pipes *p);
 
 typedef void pipes_done_fn(void *arg, int rc, const char *text);
 
 /* Each returns 0 when it is done at once, 1 when done follows, or -errno with words. */
-int pipes_make(struct pipes *p, const char *name, const char *user, bool excl, pipes_done_fn *done,
-               void *arg, struct oerr *e);
+int pipes_make(struct pipes *p, const char *name, const char *user, unsigned perm, bool excl,
+               pipes_done_fn *done, void *arg, struct oerr *e);
 int pipes_remove(struct pipes *p, const char *name, pipes_done_fn *done, void *arg, struct oerr *e);
-int pipes_set(struct pipes *p, const char *name, int mode, uint64_t capacity, pipes_done_fn *done,
+int pipes_set(struct pipes *p, const char *name, const struct pipe_set *set, pipes_done_fn *done,
               void *arg, struct oerr *e);
 
 /* Opens an end: at once; what must still be found out is waited for by the first read or write.

@@ -14,8 +14,7 @@
 /* This machine's flow of one pipe. */
 struct pipe_flow {
     struct pipes *pipes;
-    struct pipe_uid uid;
-    char key[ID_MAX + 48]; /* the uid as text */
+    uint64_t uid;
     struct flow *flow;
     uint64_t epoch;         /* held here in this epoch; 0: it is an outbox */
     uint64_t in, out;       /* bytes that passed in epochs that are over */
@@ -34,9 +33,10 @@ struct pipe_flow {
 
 /* What another machine told of its part in a pipe; our own is told from our flow. */
 struct pipe_part {
-    char key[ID_MAX + ID_MAX + 52]; /* machine and uid */
-    char machine[ID_MAX];
-    char uid[ID_MAX + 48];
+    struct part_key {
+        uint64_t uid;
+        char machine[ID_MAX];
+    } key;
     json_int_t readers, writers, in, out, buffered;
     UT_hash_handle hh;
 };
@@ -45,7 +45,9 @@ struct pipes {
     struct loop *core;
     struct cluster *cluster;
     struct links *links;
-    struct rendezvous *rv;
+    struct replica *replica;
+    struct pipe_names *names;
+    struct asking *asked; /* of the replica, under way */
     char self[ID_MAX];
     struct pipes_ops ops;
     void *arg;
@@ -61,16 +63,17 @@ struct pipes {
     bool closing;
 };
 
-void uid_key(const struct pipe_uid *uid, char *key, size_t size);
+/* pipes.c: the names were called: they may have to be looked at at another time. */
+void pipes_rearm(struct pipes *p);
 
 /* pipe_flow.c */
-struct pipe_flow *pipe_flow_find(struct pipes *p, const struct pipe_uid *uid);
+struct pipe_flow *pipe_flow_find(struct pipes *p, uint64_t uid);
 int pipe_flow_get(struct pipes *p, const struct pipe_info *info, struct pipe_flow **out);
 void pipe_flow_hold(struct pipe_flow *pf, uint64_t epoch); /* 0: no longer */
 void pipe_flow_check(struct pipe_flow *pf);
 bool pipe_flow_writes(const struct flow_stat *st);
 void pipe_flow_drop(struct pipe_flow *pf, int rc);
-void pipe_flow_lost(struct pipe_flow *pf, int rc); /* drops it, and lets go of the hold */
+bool pipe_flow_idle(const struct flow_stat *st); /* it has no ends, and nothing to tell */
 
 /* pipe_join.c. done comes once, on the core loop, not from inside of pipe_join(): the channel,
  * which is the callee's, or an -errno: -ESTALE when there is no such hold. dir: 'r' or 'w'. */
@@ -86,8 +89,6 @@ void pipe_guard_open(struct pipe_flow *pf); /* before a writer comes, or with th
                                                may have had writers */
 void pipe_guard_check(struct pipe_flow *pf, const struct flow_stat *st);
 void pipe_guard_drop(struct pipe_flow *pf, int how);
-bool pipe_guard_asked(struct pipes *p, struct bus_ask *ask,
-                      const json_t *body); /* false: another question */
 
 /* pipe_stat.c: the topic of counts. */
 void pipe_stat_init(struct pipes *p);
@@ -95,6 +96,6 @@ void pipe_stat_free(struct pipes *p);
 void pipe_stat_changed(struct pipes *p);
 void pipe_stat_lost(struct pipes *p, const char *machine);
 bool pipe_stat_writing(const struct pipes *p, const char *machine,
-                       const char *uid); /* as it told last */
+                       uint64_t uid); /* as it told last */
 
 #endif
