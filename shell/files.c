@@ -67,7 +67,8 @@ int write_all(int fd, const void *data, size_t n)
         if (done >= 0) {
             p += done;
             n -= (size_t)done;
-        } else if (errno == EAGAIN) { /* somebody else made our standard output non-blocking */
+        } else if (errno == EAGAIN && fcntl(fd, F_GETFL) & O_NONBLOCK) {
+            /* somebody else made our standard output so; without it, it is an answer */
             struct pollfd pfd = { .fd = fd, .events = POLLOUT };
 
             poll(&pfd, 1, -1);

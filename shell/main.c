@@ -1,8 +1,8 @@
 /*
  * main.c - `oneos`: finds the subcommand and its options, and runs it.
  *
- * A subcommand is a struct command in a file of its own, listed below. The options of the program
- * may stand before or behind the subcommand's name.
+ * A subcommand is a struct command in a file of its own, listed in all.c. The options of the
+ * program may stand before or behind the subcommand's name.
  */
 #include "shell/commands.h"
 
@@ -23,12 +23,6 @@ static const struct option_row global_rows[] = {
 };
 
 static const struct option_row no_rows[] = { { 0 } };
-
-static const struct command *const commands[] = {
-    &cmd_run,    &cmd_ps,     &cmd_machines, &cmd_pipes,  &cmd_kill,  &cmd_wait,
-    &cmd_logs,   &cmd_log,    &cmd_status,   &cmd_doctor, &cmd_token, &cmd_accept,
-    &cmd_reject, &cmd_forget, &cmd_drain,    &cmd_resume, &cmd_label,
-};
 
 /* In one write, since several threads may have something to say. */
 static void vsay(const char *fmt, va_list ap)
@@ -89,8 +83,8 @@ static int print_help(const struct options_spec *spec)
 
     options_help(spec, &text);
     obuf_puts(&text, "\nCommands (`oneos COMMAND --help` tells more):\n");
-    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-        obuf_printf(&text, "  %-10s %s\n", commands[i]->name, commands[i]->help);
+    for (const struct command *const *c = commands; *c; c++)
+        obuf_printf(&text, "  %-10s %s\n", (*c)->name, (*c)->help);
     return obuf_check(&text) ? say(EX_OSERR, "out of memory") : print(&text);
 }
 
@@ -141,9 +135,9 @@ static int run_command(struct shell *sh, const struct command *c, int argc, char
 
 static const struct command *find_command(const char *name)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-        if (strcmp(commands[i]->name, name) == 0)
-            return commands[i];
+    for (const struct command *const *c = commands; *c; c++)
+        if (strcmp((*c)->name, name) == 0)
+            return *c;
     return NULL;
 }
 
@@ -190,6 +184,7 @@ int main(int argc, char **argv)
     int rc;
 
     fill_standard_descriptors();
+    hand_over(argc, argv);
     rc = options_read(&sh.global, &spec, argc, argv, &e);
     if (rc < 0)
         return say(options_exit_status(rc), "%s", e.text);

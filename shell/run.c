@@ -1,10 +1,11 @@
 /*
  * run.c - `oneos run`: a command on a machine, as if it ran here.
  *
- * One open of `clone` makes a process and is its ctl from then on; one read gives its name; one
- * write of several lines says what to run. Meanwhile its outputs are opened (run_io.c), so that
- * nothing waits for another machine twice. The rest is passing bytes and signals (run_signals.c),
- * then the line of `wait` and the ends of both outputs: exit 0 here means that everything arrived.
+ * One open of `clone`, one write of several lines that says what to run: only that makes the
+ * process (O_NONBLOCK) and starts it, so that the other machine is asked once. One read gives its
+ * name; the descriptor is its ctl from then on. The rest is passing bytes (run_io.c) and signals
+ * (run_signals.c), then the line of `wait` and the ends of both outputs: exit 0 here means that
+ * everything arrived.
  */
 #include "shell/commands.h"
 #include "shell/run.h"
@@ -157,29 +158,24 @@ static int make_lines(const struct run *r, const struct request *q, struct obuf 
     return 0;
 }
 
-/* Opens a fresh process and learns its name. 0, or 125 with words. */
-static int make_process(struct run *r, const struct request *q)
+static void clone_path(const struct request *q, char path[static NAME_BYTES * 2])
 {
-    const struct shell *sh = r->sh;
-    char path[NAME_BYTES * 2] = "procs/clone";
-    ssize_t n;
-
-    if (q->selector && strcmp(q->selector, "self") == 0)
+    if (!q->selector)
+        strcpy(path, "procs/clone");
+    else if (strcmp(q->selector, "self") == 0)
         strcpy(path, "self/procs/clone");
-    else if (q->selector)
-        snprintf(path, sizeof path, "machines/%s/procs/clone", q->selector);
-    r->ctl = tree_open(sh, O_RDWR, "%s", path);
-    if (r->ctl == -ENOENT && q->selector)
-        return say(EXIT_ONEOS, "there is no machine '%s': `oneos machines` lists them",
-                   q->selector);
-    if (r->ctl < 0)
-        return say_ctl(sh, path, r->ctl);
-    n = read(r->ctl, r->name, sizeof r->name - 1);
-    if (n <= 0)
-        return say_errno(sh, path, n < 0 ? -errno : -EIO);
-    r->name[n] = '\0';
+    else
+        snprintf(path, NAME_BYTES * 2, "machines/%s/procs/clone", q->selector);
+}
+
+static int read_name(struct run *r)
+{
+    ssize_t n = read(r->ctl, r->name, sizeof r->name - 1);
+    int rc = n < 0 ? -errno : n == 0 ? -EIO : 0;
+
+    r->name[n > 0 ? n : 0] = '\0';
     r->name[strcspn(r->name, "\n")] = '\0';
-    return 0;
+    return rc;
 }
 
 /* The status that a shell would have for a command that could not be started. */
@@ -203,45 +199,56 @@ static int not_started(const struct run *r, int rc)
     return exec_status(rc);
 }
 
+/* Makes a process that runs these lines, and learns its name. 0, or a status. */
+static int make_process(struct run *r, const struct request *q, const struct obuf *lines)
+{
+    char path[NAME_BYTES * 2];
+    ssize_t n;
+    int rc, named;
+
+    clone_path(q, path);
+    r->ctl = tree_open(r->sh, O_RDWR | O_NONBLOCK, "%s", path);
+    if (r->ctl == -ENOENT && q->selector)
+        return say(EXIT_ONEOS, "there is no machine '%s': `oneos machines` lists them",
+                   q->selector);
+    if (r->ctl < 0)
+        return say_ctl(r->sh, path, r->ctl);
+    forward_hold();
+    n = write(r->ctl, lines->p, lines->len);
+    rc = n < 0 ? -errno : (size_t)n < lines->len ? -E2BIG : 0;
+    named = read_name(r);
+    if (named < 0)
+        return say_ctl(r->sh, path, rc < 0 ? rc : named); /* not even made */
+    return rc < 0 ? not_started(r, rc) : 0;
+}
+
 static int start(struct run *r, const struct request *q)
 {
     struct obuf lines = { 0 };
-    ssize_t n;
     int rc = make_lines(r, q, &lines);
 
     if (rc == 0)
-        rc = make_process(r, q);
-    if (rc == 0 && !r->detach && (rc = outputs_start(r)) < 0)
-        rc = say(EXIT_ONEOS, "no thread can be started: %s", strerror(-rc));
-    if (rc) {
-        obuf_free(&lines);
-        return rc;
-    }
-    forward_hold();
-    n = write(r->ctl, lines.p, lines.len);
-    rc = n < 0 ? -errno : (size_t)n < lines.len ? -E2BIG : 0;
+        rc = make_process(r, q, &lines);
     obuf_free(&lines);
-    if (rc < 0)
-        outputs_abandon(r);
-    return rc < 0 ? not_started(r, rc) : 0;
+    return rc;
 }
 
 /* The line of `wait`, without its newline: 0 or -errno. */
 static int read_wait(const struct run *r, char line[static NAME_BYTES])
 {
-    int fd, n;
+    ssize_t n;
 
-    fd = tree_open(r->sh, O_RDONLY, "procs/%s/wait", r->name);
-    if (fd < 0)
-        return fd;
+    line[0] = '\0';
+    if (r->wait < 0)
+        return r->wait;
     do
-        n = (int)read(fd, line, NAME_BYTES - 1);
+        n = read(r->wait, line, NAME_BYTES - 1);
     while (n < 0 && errno == EINTR);
-    n = n < 0 ? -errno : n;
-    close(fd);
-    line[n > 0 ? n : 0] = '\0';
+    if (n < 0)
+        return -errno;
+    line[n] = '\0';
     line[strcspn(line, "\n")] = '\0';
-    return n < 0 ? n : 0;
+    return 0;
 }
 
 static int fail_file(const struct run *r, const char *file, int rc)
@@ -258,7 +265,6 @@ static int take_status(struct run *r)
     char line[NAME_BYTES];
     int rc = read_wait(r, line), status = wait_status(line);
 
-    outputs_end(r);
     if (rc < 0)
         return fail_file(r, "wait", rc);
     if (strncmp(line, "lost ", 5) == 0)
@@ -279,11 +285,15 @@ static int run_here(struct run *r)
 {
     int rc;
 
+    stdio_open(r);
     if (r->pty)
         terminal_raw();
-    rc = input_start(r);
+    rc = stdio_start(r);
     forward_start(r);
-    return rc < 0 ? say(EXIT_ONEOS, "no thread can be started: %s", strerror(-rc)) : take_status(r);
+    if (rc < 0)
+        return say(EXIT_ONEOS, "no thread can be started: %s", strerror(-rc));
+    stdio_pass(r);
+    return take_status(r);
 }
 
 static int detach(struct run *r)

@@ -11,21 +11,21 @@
 /* What became of one of its outputs. */
 struct output {
     struct run *run;
-    const char *file;
-    int to;
+    const char *file; /* NULL: it has none */
+    int from, to;
     int rc;         /* -errno when not all of it could be read */
     bool unwritten; /* not all of it could be written here, which was said */
-    bool started;
-    pthread_t thread;
 };
 
 struct run {
     const struct shell *sh;
     char name[NAME_BYTES]; /* A.17 */
     int ctl;               /* the descriptor of `clone`, which is now that of the process's ctl */
+    int wait;              /* that of its `wait`, or -errno */
     bool pty, no_stdin, detach;
     bool input_empty; /* it is plain that nothing comes on standard input */
     struct output out, err;
+    pthread_t err_thread;
 };
 
 /* ---- the terminal and signals (run_signals.c) ---- */
@@ -40,22 +40,20 @@ void terminal_raw(void);
 /* Holds signals back until forward_start(), so that none is lost between exec and the handlers. */
 void forward_hold(void);
 
-/* From now on signals go to the process, and size changes too when it has a terminal. To be
- * called by the main thread, after all other threads were started: they never see a signal. */
+/* From now on signals go to the process, and size changes too when it has a terminal. For the main
+ * thread: the others never see a signal. */
 void forward_start(const struct run *r);
 
 /* ---- bytes (run_io.c) ---- */
 
-/* Threads that open the outputs and pass them; before the command is started. 0 or -errno. */
-int outputs_start(struct run *r);
+/* Opens its stdio and its `wait`, while the command starts. */
+void stdio_open(struct run *r);
 
-/* Waits for their ends; then r->out and r->err tell what became of them. */
-void outputs_end(struct run *r);
+/* Starts to pass standard input and standard error. 0 or -errno. */
+int stdio_start(struct run *r);
 
-/* Of a process that was not started: they may wait for ever, and end with the program. */
-void outputs_abandon(struct run *r);
-
-/* Passes standard input, once the command runs: until then it is not ours to take. 0 or -errno. */
-int input_start(struct run *r);
+/* Passes standard output, and waits for the ends of both: then r->out and r->err tell what became
+ * of them. On the main thread, which the signals interrupt. */
+void stdio_pass(struct run *r);
 
 #endif

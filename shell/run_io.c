@@ -1,9 +1,9 @@
 /*
  * run_io.c - `oneos run`: standard input, output and error of the process.
  *
- * A thread each passes the output and, without a terminal, standard error. Both must see the end
- * of file, else something is missing and we fail. A third thread passes the input and is left
- * behind when the process has ended, wherever it waits then. None of them sees a signal.
+ * The main thread passes the output, a second one standard error. Both must see the end of file,
+ * else something is missing and we fail. A third thread passes the input and is left behind when
+ * the process has ended, wherever it waits then. Only the main thread sees signals.
  * When the reader of our output goes away, the process gets SIGPIPE, as it would without us.
  */
 #include "shell/run.h"
@@ -63,21 +63,18 @@ static int drain(struct run *r, int from)
     return -ENOMEM;
 }
 
-static void *pass_output(void *arg)
+static void pass_output(struct output *out)
 {
-    struct output *out = arg;
-    cleanup_close int from = open_file(out->run, out->file, O_RDONLY);
-    int rc = from;
+    int rc = out->from;
 
-    if (from >= 0 && pump(from, out->to, &rc) == PUMP_WRITE_FAILED) {
+    if (rc >= 0 && pump(out->from, out->to, &rc) == PUMP_WRITE_FAILED) {
         out->unwritten = rc != -EPIPE;
         if (out->unwritten)
             say(0, "the %s of %s cannot be written here: %s", out->file, out->run->name,
                 strerror(-rc));
-        rc = drain(out->run, from);
+        rc = drain(out->run, out->from);
     }
     out->rc = rc < 0 ? rc : 0;
-    return NULL;
 }
 
 /* ---- standard input ---- */
@@ -143,59 +140,44 @@ static int start_thread(pthread_t *thread, void *(*main)(void *), void *arg)
     return rc;
 }
 
-int input_start(struct run *r)
+static void *pass_error(void *arg)
+{
+    pass_output(arg);
+    return NULL;
+}
+
+static struct output output_open(struct run *r, const char *file, int to)
+{
+    return (
+        struct output){ .run = r, .file = file, .from = open_file(r, file, O_RDONLY), .to = to };
+}
+
+void stdio_open(struct run *r)
+{
+    r->out = output_open(r, "stdout", STDOUT_FILENO);
+    if (!r->pty)
+        r->err = output_open(r, "stderr", STDERR_FILENO);
+    r->wait = open_file(r, "wait", O_RDONLY);
+    r->input_empty = input_is_empty(r);
+    if (r->input_empty)
+        close_input(r);
+}
+
+int stdio_start(struct run *r)
 {
     pthread_t thread;
-    int rc;
+    int rc = 0;
 
-    if (r->input_empty)
-        return 0;
-    rc = start_thread(&thread, pass_input, r);
-    if (rc == 0)
+    if (r->err.file)
+        rc = start_thread(&r->err_thread, pass_error, &r->err);
+    if (rc == 0 && !r->input_empty && (rc = start_thread(&thread, pass_input, r)) == 0)
         pthread_detach(thread);
     return rc;
 }
 
-static void *pass_error(void *arg)
+void stdio_pass(struct run *r)
 {
-    struct output *err = arg;
-
-    if (err->run->input_empty)
-        close_input(err->run);
-    return pass_output(err);
-}
-
-int outputs_start(struct run *r)
-{
-    int rc;
-
-    r->input_empty = input_is_empty(r);
-    r->out = (struct output){ .run = r, .file = "stdout", .to = STDOUT_FILENO };
-    r->err = (struct output){ .run = r, .file = "stderr", .to = STDERR_FILENO };
-    rc = start_thread(&r->out.thread, pass_output, &r->out);
-    r->out.started = rc == 0;
-    if (rc == 0 && !r->pty) {
-        rc = start_thread(&r->err.thread, pass_error, &r->err);
-        r->err.started = rc == 0;
-    } else if (rc == 0 && r->input_empty) {
-        close_input(r);
-    }
-    return rc;
-}
-
-void outputs_end(struct run *r)
-{
-    if (r->out.started)
-        pthread_join(r->out.thread, NULL);
-    if (r->err.started)
-        pthread_join(r->err.thread, NULL);
-}
-
-void outputs_abandon(struct run *r)
-{
-    if (r->out.started)
-        pthread_detach(r->out.thread);
-    if (r->err.started)
-        pthread_detach(r->err.thread);
-    r->out.started = r->err.started = false;
+    pass_output(&r->out);
+    if (r->err.file)
+        pthread_join(r->err_thread, NULL);
 }

@@ -1,5 +1,5 @@
 /*
- * shell.h - what the subcommands of `oneos` share: the tree as files, messages, tables.
+ * shell.h - what the subcommands of `oneos` share: the tree as files, and messages.
  *
  * Everything goes through the mount with ordinary file calls. Functions that return a `status`
  * have already said what went wrong; it is what the program exits with.
@@ -11,7 +11,6 @@
 #include "base/err.h"
 #include "base/options.h"
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -102,29 +101,6 @@ int wait_status(const char *line);
 
 /* The number of "TERM", "SIGTERM", "term" or "15"; -1 if there is none. */
 int signal_number(const char *name);
-
-/* ---- tables and JSON (table.c) ---- */
-
-struct column {
-    const char *key; /* in the objects; "a|b": the first that is there */
-    const char *title;
-    bool right;                                         /* numbers are aligned to the right */
-    void (*put)(struct obuf *out, const json_t *value); /* NULL: as it is */
-};
-
-/* Prints the objects in the array as a table; the last column is cut at the terminal's width. */
-void table_print(const struct column *columns, size_t n, const json_t *rows);
-
-void put_size(struct obuf *out, const json_t *value); /* bytes as 1.5GiB */
-
-/* Parses JSON lines into an array: the caller's, or NULL having said what is wrong. */
-json_t *parse_lines(const char *path, const char *text);
-
-/* Flat keyed text (`key value`, one a line) as an object; digits become numbers. */
-json_t *parse_keyed(const char *text);
-
-/* Prints one object on a line. */
-void print_json(const json_t *object);
 
 /* ---- bytes (pump.c) ---- */
 

@@ -5,6 +5,7 @@
  * play with the reader's terminal.
  */
 #include "shell/shell.h"
+#include "shell/table.h"
 
 #include "base/cleanup.h"
 #include "base/units.h"

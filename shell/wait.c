@@ -3,6 +3,7 @@
  * status.
  */
 #include "shell/commands.h"
+#include "shell/table.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -9,6 +9,17 @@
 #include <string.h>
 #include <strings.h>
 
+static const char *const names[NSIG] = {
+    [SIGHUP] = "HUP",       [SIGINT] = "INT",   [SIGQUIT] = "QUIT",   [SIGILL] = "ILL",
+    [SIGTRAP] = "TRAP",     [SIGABRT] = "ABRT", [SIGBUS] = "BUS",     [SIGFPE] = "FPE",
+    [SIGKILL] = "KILL",     [SIGUSR1] = "USR1", [SIGSEGV] = "SEGV",   [SIGUSR2] = "USR2",
+    [SIGPIPE] = "PIPE",     [SIGALRM] = "ALRM", [SIGTERM] = "TERM",   [SIGSTKFLT] = "STKFLT",
+    [SIGCHLD] = "CHLD",     [SIGCONT] = "CONT", [SIGSTOP] = "STOP",   [SIGTSTP] = "TSTP",
+    [SIGTTIN] = "TTIN",     [SIGTTOU] = "TTOU", [SIGURG] = "URG",     [SIGXCPU] = "XCPU",
+    [SIGXFSZ] = "XFSZ",     [SIGPROF] = "PROF", [SIGWINCH] = "WINCH", [SIGPOLL] = "POLL",
+    [SIGVTALRM] = "VTALRM", [SIGPWR] = "PWR",   [SIGSYS] = "SYS",
+};
+
 int signal_number(const char *name)
 {
     int n = 0;
@@ -20,12 +31,9 @@ int signal_number(const char *name)
     }
     if (strncasecmp(name, "SIG", 3) == 0)
         name += 3;
-    for (n = 1; n < NSIG; n++) {
-        const char *known = sigabbrev_np(n);
-
-        if (known && strcasecmp(known, name) == 0)
+    for (n = 1; n < NSIG; n++)
+        if (names[n] && strcasecmp(names[n], name) == 0)
             return n;
-    }
     return -1;
 }
 

@@ -51,10 +51,3 @@ int oerr_set(struct oerr *e, int rc, const char *fmt, ...)
     }
     return rc;
 }
-
-const char *oerr_name(int err)
-{
-    const char *name = strerrorname_np(err < 0 ? -err : err);
-
-    return name ? name : "E?";
-}

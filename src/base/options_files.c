@@ -1,12 +1,11 @@
 /*
- * options_files.c - options from the configuration files and from the environment.
+ * options_files.c - options from the configuration files.
  *
  * inih reads the files; its lines are counted here, since it does not tell them.
  */
 #include "base/options_private.h"
 #include "base/cleanup.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdio.h>
@@ -14,8 +13,6 @@
 #include <string.h>
 
 #define PATH_BYTES 4096
-
-/* ---- files ---- */
 
 struct file {
     struct options *o;
@@ -133,36 +130,4 @@ int options_read_files(struct options *o, struct oerr *e)
     if (n >= (int)sizeof path)
         return oerr_set(e, -EBADMSG, "the path in XDG_CONFIG_HOME or HOME is too long");
     return read_file(o, path, USER, e);
-}
-
-/* ---- the environment ---- */
-
-static int read_variable(struct options *o, int i, bool negated, struct oerr *e)
-{
-    char name[128];
-    const char *text;
-    int n, rc;
-
-    n = snprintf(name, sizeof name, "ONEOS_%s%s", negated ? "NO_" : "", o->rows[i].name);
-    for (int k = 0; k < n; k++)
-        name[k] = name[k] == '-' ? '_' : (char)toupper((unsigned char)name[k]);
-    text = getenv(name);
-    if (!text || !*text)
-        return 0;
-    rc = options_set(o, i, negated, text, ENVIRONMENT, name, e);
-    return rc == -EINVAL ? -EBADMSG : rc;
-}
-
-int options_read_environment(struct options *o, struct oerr *e)
-{
-    int rc = 0;
-
-    for (int i = 0; i < o->nrows && rc == 0; i++) {
-        if (o->rows[i].flag_only)
-            continue;
-        rc = read_variable(o, i, false, e);
-        if (rc == 0 && o->rows[i].negatable)
-            rc = read_variable(o, i, true, e);
-    }
-    return rc;
 }

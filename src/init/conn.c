@@ -103,6 +103,8 @@ static int say_proc(struct init *in, const struct proc *p, uint8_t what)
     m.rc = p->rc;
     if (p->failure)
         memcpy(m.text, p->failure->text, sizeof m.text);
+    else if (what == TELL_PROC && p->user)
+        snprintf(m.text, sizeof m.text, "%s", p->user);
     m.pid = p->pgid;
     m.started_us = p->started_us;
     m.running = p->state != PROC_ENDED;

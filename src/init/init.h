@@ -50,6 +50,7 @@ struct proc {
     TAILQ_ENTRY(proc) told; /* in init.tell when `tell` is not 0 */
     struct watch status;    /* the pipe on which exec failures come; its end is success */
     struct oerr *failure;   /* FAILED: why */
+    char *user;             /* whose it is; NULL: as we run */
     uint32_t number, id;    /* id: of the spawn request, 0 once answered or given up */
     uint8_t state, tell;
     uint8_t fdmask; /* IM_IN... of what is held in fds */

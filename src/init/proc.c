@@ -48,6 +48,10 @@ struct proc *proc_create(struct init *in, const struct ispec *s)
 
     if (!p)
         return NULL;
+    if (s->user && *s->user && !(p->user = strdup(s->user))) {
+        free(p);
+        return NULL;
+    }
     p->number = s->number;
     p->pty = s->pty;
     p->nstages = s->nstages;
@@ -106,6 +110,7 @@ void proc_free(struct init *in, struct proc *p)
     TAILQ_REMOVE(&in->all, p, all);
     in->procs--;
     free(p->failure);
+    free(p->user);
     free(p);
 }
 

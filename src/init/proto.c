@@ -44,7 +44,7 @@ static const struct field fields[][FIELDS_MAX] = {
     [IM_WELCOME] = { F(version), F(pid), F(started_us), F_TEXT },
     [IM_REFUSED] = { F(version_min), F(version_max), F(pid), F_TEXT },
     [IM_PROC] = { F(number), F(pid), F(started_us), F(running), F(fds), F(exit), F(signal), F(oom),
-                  F(ended_us), F(cpu_us), F(memory_peak), F(npids), F_PIDS },
+                  F(ended_us), F(cpu_us), F(memory_peak), F(npids), F_PIDS, F_TEXT },
     [IM_READY] = { { 0 } },
     [IM_SPAWN] = { F(number) },
     [IM_STARTED] = { F(number), F(rc), F(pid), F(started_us), F(fds), F(npids), F_PIDS, F_TEXT },

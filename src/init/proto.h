@@ -75,7 +75,8 @@ struct imsg {
     int32_t exit, signal;
     uint32_t grace_ms;
     uint64_t started_us, ended_us, cpu_us, memory_peak;
-    char text[sizeof((struct oerr *)0)->text]; /* words; WELCOME: the folder of the cgroups */
+    char text[sizeof((struct oerr *)0)->text]; /* words; WELCOME: the folder of the cgroups;
+                                                * PROC: the user, "": as oneos-init runs */
 };
 
 /* Writes it to buf; the length. */

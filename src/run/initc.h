@@ -57,6 +57,7 @@ struct init_proc {
     bool running;
     struct init_end end; /* when not running */
     struct init_fds fds; /* the receiver's to close */
+    const char *user;    /* "": as oneos-init runs */
 };
 
 struct initc_ops {
@@ -102,7 +103,7 @@ void initc_closed(struct initc *c, uint32_t number, unsigned which);
 /* The end of this process has been saved: oneos-init may forget it, and closes its duplicates. */
 void initc_taken(struct initc *c, uint32_t number);
 
-/* Live figures, for `status`; zeros when it cannot be known. */
+/* Live figures, for `status`, at most 20 ms old; zeros when it cannot be known. */
 struct init_usage {
     uint64_t cpu_us, memory, memory_peak;
 };

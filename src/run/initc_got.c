@@ -181,7 +181,8 @@ static void got_proc(struct initc *c, struct imsg *m, struct init_fds *fds, bool
                               .pid = m->pid,
                               .started_us = m->started_us,
                               .running = m->running,
-                              .fds = *fds };
+                              .fds = *fds,
+                              .user = m->text };
 
     if (fds_lost)
         log_error("init", "no descriptors left for the stdio of process %u", m->number);

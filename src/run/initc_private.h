@@ -26,7 +26,9 @@ struct cproc {
     pid_t pid;
     unsigned npids;
     pid_t pids[IM_PIDS];
-    uint64_t memory_peak; /* the highest that initc_usage saw */
+    uint64_t memory_peak;    /* the highest that initc_usage saw */
+    struct init_usage usage; /* what it answered last... */
+    uint64_t usage_until;    /* ...and how long it may again (now_ms) */
     initc_done_fn *done;
     void *arg;
 };

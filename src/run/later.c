@@ -109,6 +109,21 @@ static void on_write(struct stream *s, struct ioreq *io)
     submit(container_of(s, struct later, stream), io, true);
 }
 
+/* Writes that wait here are not answered yet, so that there is nothing to wait for. */
+static void on_sync(struct stream *s, struct ioreq *io)
+{
+    struct later *l = container_of(s, struct later, stream);
+    bool found;
+
+    pthread_mutex_lock(&l->lock);
+    found = l->found && l->target && l->target->ops->sync;
+    pthread_mutex_unlock(&l->lock);
+    if (found)
+        l->target->ops->sync(l->target, io);
+    else
+        fail(io, 0);
+}
+
 /* Takes a request out of a queue if it is there. It may be the target's by now: it is not looked
  * into. */
 static bool dequeue(struct ioreq **queue, struct ioreq *io)
@@ -182,6 +197,7 @@ static void on_close(struct stream *s, int how)
 static const struct stream_ops ops = {
     .read = on_read,
     .write = on_write,
+    .sync = on_sync,
     .cancel = on_cancel,
     .poll = on_poll,
     .unwatch = on_unwatch,

@@ -21,6 +21,7 @@
 #include <strings.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #define STDIN_CAPACITY (256 * 1024)
 #define DEFAULT_PATH   "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -30,23 +31,12 @@ const struct proc_rec *proc_rec(const struct proc *p)
     return &p->rec;
 }
 
-static void save(struct proc *proc)
-{
-    int rc = proc_save(proc);
-
-    proc->saved = rc == 0;
-    if (rc < 0)
-        log_warn("procs", "%s: its record cannot be saved: %s", proc->rec.name, strerror(-rc));
-}
-
-/* Told first, saved then: who waits need not wait for the disk. oneos-init remembers an end until
- * it is saved. */
 void proc_changed(struct proc *proc)
 {
     proc->rec.changed_us = wall_us();
     proctab_set(proc->procs->tab, &proc->rec);
     if (proc->rec.state != PROC_NEW)
-        save(proc);
+        proc_to_save(proc);
 }
 
 /* What the data loop has to tell; the process may be gone when the core hears of it. */
@@ -147,6 +137,11 @@ void proc_destroy(struct proc *proc, bool remove)
         return;
     if (proc->hh.tbl)
         HASH_DEL(proc->procs->all, proc);
+    if (proc->to_save) {
+        DL_DELETE(proc->procs->unsaved, proc);
+        if (!remove && proc_save(proc) < 0)
+            log_warn("procs", "%s: its record cannot be saved", proc->rec.name);
+    }
     if (remove)
         proc_unsave(proc);
     spool_release(proc->out, remove);
@@ -354,14 +349,13 @@ static void started(void *arg, int rc, const char *text, pid_t pid, struct init_
     } else {
         proc->rec.state = PROC_NEW;
         proc->rec.started_us = 0;
-        proc_unsave(proc);
         drop_argv(proc);
         proc->rec.cmdline[0] = '\0';
     }
     if (done)
         done(done_arg, rc, text); /* before all others are told: it waits for nothing else */
     if (rc == 0)
-        proctab_set(proc->procs->tab, &proc->rec);
+        proc_changed(proc);
     if (proc->released && proc->rec.state == PROC_NEW)
         procs_release(proc->procs, proc->rec.number);
 }
@@ -401,10 +395,8 @@ int proc_exec(struct proc *proc, int argc, char **argv, const bool *op, proc_don
         rc = initc_spawn(proc->procs->init, &spawn, started, proc, e);
     }
     if (rc == 0) {
-        /* Saved while oneos-init forks: a daemon that dies now must not forget whose it is. */
         proc->rec.state = PROC_RUNNING;
         proc->rec.started_us = proc->rec.changed_us = wall_us();
-        save(proc);
     }
     obuf_free(&mem);
     if (rc < 0) {
@@ -484,9 +476,9 @@ void proc_settle(struct proc *proc)
     spool_stat(proc->err, &err);
     if (proc->rec.state != PROC_ENDED || out.draining || err.draining)
         return;
-    if (!proc->saved || (!proc->whole && output_is_whole(proc))) {
-        proc->whole = output_is_whole(proc);
-        save(proc);
+    if (!proc->whole && output_is_whole(proc)) {
+        proc->whole = true;
+        proc_to_save(proc);
     }
     if (proc->saved)
         initc_taken(proc->procs->init, proc->rec.number);

@@ -7,9 +7,11 @@
  */
 #include "run/procs_private.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <string.h>
+#include <utlist.h>
 
 void proc_path(const struct procs *p, uint32_t number, const char *suffix, char path[4200])
 {
@@ -92,6 +94,35 @@ int proc_save(const struct proc *proc)
     if (!f || fputs(dump, f) < 0 || fflush(f) != 0 || rename(next, path) < 0)
         return -errno;
     return 0;
+}
+
+void proc_save_now(struct proc *proc)
+{
+    int rc = proc_save(proc);
+
+    if (proc->to_save)
+        DL_DELETE(proc->procs->unsaved, proc);
+    proc->to_save = false;
+    proc->saved = rc == 0;
+    if (rc < 0)
+        log_warn("procs", "%s: its record cannot be saved: %s", proc->rec.name, strerror(-rc));
+    else
+        proc_settle(proc);
+}
+
+/* Nobody waits for the disk, and what ends at once is saved once: a little later. Until then
+ * oneos-init remembers whose it is and how it ended, should this daemon be killed. */
+void proc_to_save(struct proc *proc)
+{
+    struct procs *p = proc->procs;
+
+    proc->saved = false;
+    if (proc->to_save)
+        return;
+    proc->to_save = true;
+    DL_APPEND(p->unsaved, proc);
+    if (!uv_is_active((uv_handle_t *)&p->saving))
+        uv_timer_start(&p->saving, procs_save, SAVE_MS, 0);
 }
 
 void proc_unsave(const struct proc *proc)

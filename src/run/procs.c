@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #define SWEEP_MS 10000
 #define STOP_MS  10000
@@ -75,8 +76,17 @@ static void sweep(uv_timer_t *timer)
             (proc->rec.state == PROC_NEW && !proc->starting && age > PROCS_NEW_MS))
             forget(p, proc);
         else if (proc->rec.state == PROC_ENDED && !proc->saved)
-            proc_settle(proc); /* the disk was full; perhaps it no longer is */
+            proc_to_save(proc); /* the disk was full; perhaps it no longer is */
     }
+}
+
+void procs_save(uv_timer_t *timer)
+{
+    struct procs *p = container_of(timer, struct procs, saving);
+    struct proc *proc, *next;
+
+    DL_FOREACH_SAFE(p->unsaved, proc, next)
+    proc_save_now(proc);
 }
 
 static void on_adopted(void *arg, struct init_proc *known)
@@ -96,7 +106,7 @@ static void on_adopted(void *arg, struct init_proc *known)
 
         snprintf(rec.name, sizeof rec.name, "%s.%u", p->self, known->number);
         snprintf(rec.machine, sizeof rec.machine, "%s", p->self);
-        snprintf(rec.user, sizeof rec.user, "%s", p->owner);
+        snprintf(rec.user, sizeof rec.user, "%s", *known->user ? known->user : p->owner);
         if (proc_create(&proc, p, &rec, NULL) < 0)
             return;
     }
@@ -235,6 +245,7 @@ int procs_create(struct procs **out, struct loop *core, struct loop *data, struc
     snprintf(p->owner, sizeof p->owner, "%s", opt->owner);
     snprintf(p->mount, sizeof p->mount, "%s", opt->mount ? opt->mount : "");
     uv_timer_init(loop_uv(core), &p->sweep);
+    uv_timer_init(loop_uv(core), &p->saving);
     rc = load_all(p, e);
     if (rc == 0)
         rc = initc_create(&p->init, core, opt->program, opt->dir, &init_ops, p, e);
@@ -263,6 +274,7 @@ void procs_close(struct procs *p, bool stop)
     HASH_ITER (hh, p->all, proc, next)
         proc_destroy(proc, false);
     uv_timer_stop(&p->sweep);
+    uv_timer_stop(&p->saving);
 }
 
 void procs_destroy(struct procs *p)
@@ -272,6 +284,7 @@ void procs_destroy(struct procs *p)
     if (p->next_fd >= 0)
         close(p->next_fd);
     uv_close((uv_handle_t *)&p->sweep, NULL);
+    uv_close((uv_handle_t *)&p->saving, NULL);
     uv_run(loop_uv(p->core), UV_RUN_NOWAIT);
     free(p);
 }

@@ -20,7 +20,8 @@ struct procs {
     uint32_t next;
     struct proc *all;
     size_t ended;
-    uv_timer_t sweep;
+    uv_timer_t sweep, saving;
+    struct proc *unsaved; /* to be saved when `saving` fires */
 };
 
 struct proc {
@@ -33,8 +34,10 @@ struct proc {
     size_t n_env, env_bytes;
     char *cwd; /* NULL: the user's home */
     bool pty, starting, adopted, stdin_broken;
-    bool whole;    /* all of its output was seen to its end, and is kept */
-    bool saved;    /* its file has what is here */
+    bool whole;   /* all of its output was seen to its end, and is kept */
+    bool saved;   /* its file has what is here */
+    bool to_save; /* it is among procs->unsaved */
+    struct proc *prev, *next;
     bool released; /* the handle that made it was closed */
     unsigned short rows, cols;
     int tty_fd; /* a pty's master, for the window size; else -1 */
@@ -49,6 +52,10 @@ struct proc {
     void *done_arg;
 };
 
+#define SAVE_MS 10
+
+void procs_save(uv_timer_t *saving);
+
 /* procs.c: what one user has here; both walk through all processes. */
 size_t procs_count_of(const struct procs *p, const char *user);
 size_t procs_env_bytes_of(const struct procs *p, const char *user);
@@ -61,7 +68,9 @@ void proc_ended(struct proc *proc, const struct init_end *end);
 void proc_settle(
     struct proc *proc); /* lets oneos-init forget one that ended, once its output is kept */
 void proc_no_output(struct proc *proc, int how); /* nothing more comes: as spool_end() */
-void proc_changed(struct proc *proc);            /* saved and published */
+void proc_changed(struct proc *proc);            /* published, saved soon */
+void proc_to_save(struct proc *proc);
+void proc_save_now(struct proc *proc);
 
 /* proc_file.c: N.json. */
 int proc_save(const struct proc *proc);

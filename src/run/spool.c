@@ -218,7 +218,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
     (void)status, (void)events;
     uv_poll_stop(poll);
-    run_turn(s);
+    if (s->held_n == 0 && look(s->fd) == 0)
+        stop(s, 0); /* nothing but its end: no turn is needed for that */
+    else
+        run_turn(s);
 }
 
 static void wait_readable(struct spool *s)
