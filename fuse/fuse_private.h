@@ -39,6 +39,8 @@ uint64_t nodes_id(struct nodes *n, const char *path, bool ref);
 /* The id under which a stream that can be written is looked up, with one reference; see node.c. 0
  * when out of memory. */
 uint64_t nodes_stream(struct nodes *n, const char *path);
+/* An id that no lookup had before, with one reference. 0 when out of memory. */
+uint64_t nodes_apart(struct nodes *n, const char *path);
 /* A handle that writes is about to be opened, by a task, and was closed. -ESTALE: look it up again.
  */
 int nodes_write(struct nodes *n, uint64_t id, const char *path, pid_t task);

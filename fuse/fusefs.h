@@ -29,7 +29,10 @@ void fusefs_unmount(struct fusefs *fs);
 void fusefs_destroy(struct fusefs *fs);
 
 /* A path is gone: the kernel forgets what it remembers of it, soon. Core loop only; NULL is
- * allowed. */
+ * allowed. Not where calls that make or remove entries wait for other machines: telling the kernel
+ * waits for the lock of the folder, which such a call holds. It would keep a thread of libuv's
+ * pool, which the registry's disk needs to answer that call; and of a daemon that is killed
+ * meanwhile, neither the thread nor the caller would ever end. */
 void fusefs_gone(struct fusefs *fs, const char *path);
 
 #endif

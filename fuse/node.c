@@ -145,6 +145,20 @@ uint64_t nodes_stream(struct nodes *n, const char *path)
     return id;
 }
 
+uint64_t nodes_apart(struct nodes *n, const char *path)
+{
+    struct node *node;
+    uint64_t id;
+
+    pthread_mutex_lock(&n->lock);
+    node = add_apart(n, path);
+    if (node)
+        node->refs++;
+    id = node ? node->id : 0;
+    pthread_mutex_unlock(&n->lock);
+    return id;
+}
+
 /* Was this task told already? Else it is from now on. */
 static bool was_told(struct nodes *n, uint64_t id, pid_t task)
 {

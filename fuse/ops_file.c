@@ -4,9 +4,12 @@
  *   TEXT    rendered once at open; reads are slices of that
  *   EDIT    a text that can be saved: each write that ends a line saves it, flush saves the rest
  *   CTL     each write runs verbs; reads give what they answered, by a cursor of their own
- *   STREAM  reads and writes go to the stream and may wait there (park.c)
+ *   STREAM  reads and writes go to the stream and may wait there (park.c); so does the close of
+ *           one that was written to, until that has arrived on the other machine
  *
- * Opening a clone gives a CTL handle of what was made, whose first answer is its name.
+ * Opening a clone gives a CTL handle of what was made, whose first answer is its name. With
+ * O_NONBLOCK it is made by the first write, together with what that write says: one question to
+ * another machine instead of two.
  */
 #include "fuse/ops_private.h"
 
@@ -23,15 +26,21 @@ static int wanted(int flags)
     return want[flags & O_ACCMODE];
 }
 
+/* Has the close of this handle something to say? */
+static bool needs_flush(const struct fid *fid)
+{
+    return fid->kind == FID_EDIT || (fid->kind == FID_STREAM && fid->accmode != O_RDONLY);
+}
+
 /* Replies to the open with this handle, or drops it when the kernel no longer wants it. */
 static void reply_open(struct freq *f, struct fid *fid)
 {
     f->fi.fh = (uintptr_t)fid;
     f->fi.direct_io = 1;
     f->fi.nonseekable = fid->kind == FID_STREAM || fid->kind == FID_CTL;
-    f->fi.noflush = fid->kind != FID_EDIT;
     fid->append = f->fi.flags & O_APPEND;
     fid->accmode = f->fi.flags & O_ACCMODE;
+    f->fi.noflush = !needs_flush(fid);
     fid_publish(fid);
     if (fuse_reply_open(f->req, &f->fi) < 0)
         fid_unref(fid);
@@ -63,7 +72,7 @@ static void opened(struct tree_call *call, int rc)
         reply_open(f, fid);
 }
 
-static void open_empty(struct freq *f, enum fid_kind kind)
+static void open_empty(struct freq *f, enum fid_kind kind, bool unmade)
 {
     struct fid *fid = fid_new(f->fs, kind, f->path, f->user);
 
@@ -71,6 +80,7 @@ static void open_empty(struct freq *f, enum fid_kind kind)
         freq_error(f, -ENOMEM);
     else {
         fid->dirty = kind == FID_EDIT;
+        fid->unmade = unmade;
         reply_open(f, fid);
     }
 }
@@ -93,14 +103,16 @@ static void open_stream(struct freq *f, const struct tree_at *at)
 }
 
 /* Opens a text, ctl or clone through a call, whose end replies. */
-static void open_call(struct freq *f, const struct tree_at *at, void (*start)(struct tree_call *))
+static void open_call(struct freq *f, const struct tree_at *at)
 {
     struct tree_call *call = tree_call_new(at, f->user, opened, f);
 
-    if (call)
-        start(call);
-    else
+    if (!call)
         freq_error(f, -ENOMEM);
+    else if (at->row->clone)
+        tree_clone(call, NULL, 0);
+    else
+        tree_read(call);
 }
 
 static void run_open(struct freq *f)
@@ -121,27 +133,39 @@ static void run_open(struct freq *f)
     if (rc < 0)
         freq_error(f, rc == -ENOENT ? -ESTALE : rc); /* ESTALE: the kernel looks it up again */
     else if (at.row->clone)
-        open_call(f, &at, tree_clone);
+        open_call(f, &at);
     else if (at.row->open)
         open_stream(f, &at);
     else if (at.row->save && (f->fi.flags & O_TRUNC))
-        open_empty(f, FID_EDIT);
+        open_empty(f, FID_EDIT, false);
     else if (at.row->verbs && !at.row->show)
-        open_empty(f, FID_CTL);
+        open_empty(f, FID_CTL, false);
     else if (at.row->verbs && want == W_OK)
-        open_empty(f, FID_CTL);
+        open_empty(f, FID_CTL, false);
     else
-        open_call(f, &at, tree_read);
+        open_call(f, &at);
+}
+
+/* A clone that its first write will make: until then there is nothing to ask the core. */
+static bool opens_unmade(struct freq *f)
+{
+    struct tree_at at;
+
+    return (f->fi.flags & O_NONBLOCK) && wanted(f->fi.flags) == (R_OK | W_OK) && f->rc == 0 &&
+           tree_resolve(f->fs->tree, f->path, &at) == 0 && at.row->clone;
 }
 
 void on_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
     struct freq *f = freq_new(req, run_open, node, NULL, NULL, NULL, 0);
 
-    if (f) {
-        f->fi = *fi;
+    if (!f)
+        return;
+    f->fi = *fi;
+    if (opens_unmade(f))
+        open_empty(f, FID_CTL, true);
+    else
         freq_send(f);
-    }
 }
 
 static void reply_create(struct freq *f, const struct tree_at *at, int flags)
@@ -152,12 +176,15 @@ static void reply_create(struct freq *f, const struct tree_at *at, int flags)
     struct tree_at again;
     int rc = fid ? tree_stat(f->fs->tree, f->path, &again, &attr) : -ENOMEM;
 
+    if (rc == 0 && strcmp(attr.owner, f->user) != 0) /* another made it meanwhile */
+        rc = tree_access(&attr, f->user, wanted(flags));
     if (rc == 0)
         rc = tree_open(at, f->user, flags, &fid->stream);
     if (rc == 0) {
         attr_to_stat(f->fs, f->path, &attr, &e.attr);
         rc = entry_of(f->fs, &again, f->path, &e);
-        if (rc == 0 && (flags & O_ACCMODE) != O_RDONLY && (rc = fid_writes(fid, e.ino, 0)) == -ESTALE)
+        if (rc == 0 && (flags & O_ACCMODE) != O_RDONLY &&
+            (rc = fid_writes(fid, e.ino, 0)) == -ESTALE)
             rc = fid_writes(fid, e.ino, 0);
         if (rc < 0 && e.ino)
             nodes_forget(f->fs->nodes, e.ino, 1);
@@ -169,7 +196,8 @@ static void reply_create(struct freq *f, const struct tree_at *at, int flags)
     }
     f->fi.fh = (uintptr_t)fid;
     fid->accmode = flags & O_ACCMODE;
-    f->fi.direct_io = f->fi.nonseekable = f->fi.noflush = 1;
+    f->fi.direct_io = f->fi.nonseekable = 1;
+    f->fi.noflush = !needs_flush(fid);
     fid_publish(fid);
     if (fuse_reply_create(f->req, &e, &f->fi) < 0) {
         nodes_forget(f->fs->nodes, e.ino, 1);
@@ -203,10 +231,12 @@ static void run_create(struct freq *f)
         return;
     }
     call = tree_call_new(&at, f->user, made, f);
-    if (call)
-        tree_make(call, f->fi.flags);
-    else
+    if (!call) {
         freq_error(f, -ENOMEM);
+        return;
+    }
+    call->mode = f->want.st_mode & 0777;
+    tree_make(call, f->fi.flags);
 }
 
 void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -214,10 +244,10 @@ void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 {
     struct freq *f = freq_new(req, run_create, parent, name, NULL, NULL, 0);
 
-    (void)mode;
     if (f) {
         f->fi = *fi;
         f->fi.flags |= O_CREAT;
+        f->want.st_mode = mode;
         freq_send(f);
     }
 }
@@ -242,7 +272,10 @@ void on_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fus
         size = fid->len - from;
     if (fid->kind == FID_CTL)
         fid->cursor += size;
-    fuse_reply_buf(req, size ? fid->text + from : NULL, size);
+    if (fid->unmade)
+        fuse_reply_err(req, EAGAIN);
+    else
+        fuse_reply_buf(req, size ? fid->text + from : NULL, size);
     pthread_mutex_unlock(&fid->lock);
     fid_unref(fid);
 }
@@ -252,13 +285,21 @@ static void written(struct tree_call *call, int rc)
 {
     struct freq *f = call->arg;
     struct fid *fid = f->fid;
+    bool made = call->made[0] != '\0';
 
-    if (rc == 0 && fid->kind == FID_CTL && call->out.len) {
+    fid->making = false;
+    if (made)
+        strcpy(fid->path, call->made);
+    if ((rc == 0 || made) && fid->kind == FID_CTL && call->out.len) {
         pthread_mutex_lock(&fid->lock);
         free(fid->text);
         fid->text = take_ptr(call->out.p);
         fid->len = call->out.len;
         fid->cursor = 0;
+        if (made) {
+            fid->unmade = false;
+            fid->cloned = true;
+        }
         call->out = (struct obuf){ 0 };
         pthread_mutex_unlock(&fid->lock);
     }
@@ -280,10 +321,12 @@ static void save(struct freq *f, const char *path, const char *user, const char 
     int rc = tree_resolve(f->fs->tree, path, &at);
 
     call = rc == 0 ? tree_call_new(&at, user, written, f) : NULL;
-    if (call)
-        tree_write(call, text, n);
-    else
+    if (!call)
         freq_error(f, rc < 0 ? rc : -ENOMEM);
+    else if (at.row->clone)
+        tree_clone(call, text, n);
+    else
+        tree_write(call, text, n);
 }
 
 /* Puts bytes into an edited text at an offset, with NULs between the end and there. */
@@ -310,7 +353,7 @@ static int edit(struct fid *fid, const void *bytes, size_t n, size_t off)
 }
 
 /* Saves an edited text as it is now; a worker may go on editing it meanwhile. */
-static void save_edit(struct freq *f)
+void fid_save(struct freq *f)
 {
     struct fid *fid = f->fid;
     cleanup_free char *copy = NULL;
@@ -343,10 +386,13 @@ static void run_write(struct freq *f)
 {
     struct fid *fid = f->fid;
 
-    if (fid->kind == FID_CTL) {
+    if (fid->making) {
+        freq_error(f, -EAGAIN);
+    } else if (fid->kind == FID_CTL) {
+        fid->making = fid->unmade;
         save(f, fid->path, fid->user, f->text, f->len);
     } else if (ends_line(fid)) {
-        save_edit(f);
+        fid_save(f);
     } else {
         fuse_reply_write(f->req, f->len);
         freq_free(f);
@@ -374,66 +420,39 @@ void on_write(fuse_req_t req, fuse_ino_t node, const char *buf, size_t size, off
         freq_post(req, run_write, node, NULL, fi, buf, size);
 }
 
-static void run_flush(struct freq *f)
+static void chmodded(struct tree_call *call, int rc)
 {
-    struct fid *fid = f->fid;
-    bool dirty;
+    struct freq *f = call->arg;
+    struct tree_attr attr;
+    struct tree_at at;
+    struct stat st;
 
-    f->len = 0;
-    pthread_mutex_lock(&fid->lock);
-    dirty = fid->dirty;
-    pthread_mutex_unlock(&fid->lock);
-    if (dirty)
-        save_edit(f);
-    else
-        freq_error(f, 0);
-}
-
-void on_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
-{
-    if (fid_of(fi)->kind == FID_EDIT)
-        freq_post(req, run_flush, node, NULL, fi, NULL, 0);
-    else
-        fuse_reply_err(req, 0);
-}
-
-static void told_closed(struct tree_call *call, int rc)
-{
-    (void)rc;
+    if (rc == 0)
+        rc = tree_stat(f->fs->tree, f->path, &at, &attr);
+    if (rc < 0) {
+        freq_error(f, rc);
+    } else {
+        attr_to_stat(f->fs, f->path, &attr, &st);
+        fuse_reply_attr(f->req, &st, ATTR_TIMEOUT);
+        freq_free(f);
+    }
     tree_call_free(call);
 }
 
-static void run_release(struct freq *f)
+static void run_chmod(struct freq *f, const struct tree_at *at)
 {
-    struct tree_call *call;
-    struct tree_at at;
+    struct tree_call *call = tree_call_new(at, f->user, chmodded, f);
 
-    if (tree_resolve(f->fs->tree, f->fid->path, &at) == 0 &&
-        (call = tree_call_new(&at, f->fid->user, told_closed, NULL)) != NULL)
-        tree_closed(call);
-    fid_unref(f->fid); /* the kernel's */
-    freq_error(f, 0);
-}
-
-void on_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
-{
-    struct fid *fid = fid_of(fi);
-
-    if (fid->cloned) {
-        struct freq *f = freq_new(req, run_release, node, NULL, fi, NULL, 0);
-
-        if (f) {
-            f->rc = 0; /* whatever became of the path, the handle goes */
-            freq_send(f);
-        }
+    if (!call) {
+        freq_error(f, -ENOMEM);
         return;
     }
-    fuse_reply_err(req, 0);
-    fid_unref(fid);
+    call->mode = f->want.st_mode & 0777;
+    tree_chmod(call);
 }
 
 /* Truncation of what is written afterwards anyway, and new times, are taken without effect; an
- * edited text is emptied. Modes and owners are the tree's own. */
+ * edited text is emptied. Owners are the tree's own, and so are modes but where a row says how. */
 static void run_setattr(struct freq *f)
 {
     struct tree_attr attr;
@@ -441,10 +460,14 @@ static void run_setattr(struct freq *f)
     struct stat st;
     int rc = tree_stat(f->fs->tree, f->path, &at, &attr);
 
-    if (rc == 0 && (f->valid & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
+    if (rc == 0 && (f->valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
         rc = -EPERM;
     if (rc == 0 && !at.row->verbs && !at.row->save && !at.row->open)
         rc = -EPERM;
+    if (rc == 0 && (f->valid & FUSE_SET_ATTR_MODE)) {
+        run_chmod(f, &at);
+        return;
+    }
     if (rc < 0) {
         freq_error(f, rc);
         return;

@@ -24,7 +24,7 @@ struct freq {
     char user[TREE_USER_MAX];
     struct fuse_file_info fi;
     struct fid *fid;
-    struct stat want; /* setattr */
+    struct stat want; /* setattr; create: its mode */
     int valid;
     size_t len;
     char text[]; /* write: the bytes */
@@ -44,9 +44,11 @@ struct fid {
     char user[TREE_USER_MAX];
     bool append, dirty;
     int accmode; /* O_RDONLY, O_WRONLY or O_RDWR */
-    bool cloned; /* it was opened by a clone: the tree is told when it closes */
+    bool making; /* the write that makes what an unmade handle is of is under way: core loop */
 
-    pthread_mutex_t lock; /* the text of a ctl or edit handle, the poll handle */
+    pthread_mutex_t lock; /* unmade and cloned, the text of a ctl or edit handle, the poll handle */
+    bool unmade;          /* of a clone opened with O_NONBLOCK: the first write makes it */
+    bool cloned;          /* it was made by a clone: the tree is told when it closes */
     char *text;           /* TEXT: rendered at open; CTL: the answer; EDIT: what will be saved */
     size_t len, cursor;   /* cursor: how much of a ctl's answer was read */
 
@@ -54,7 +56,8 @@ struct fid {
     size_t n_entries;
 
     struct stream *stream;
-    uint64_t writes; /* the node that it writes to, 0: none */
+    _Atomic bool wrote; /* something was written: closing it waits for that to arrive */
+    uint64_t writes;    /* the node that it writes to, 0: none */
     struct fusefs *fs;
     struct fid *prev, *next; /* all of fs */
     struct iowatch watch;
@@ -125,22 +128,27 @@ void on_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t t
                const char *to_name, unsigned flags);
 
 /* ops_file.c */
+void fid_save(struct freq *f); /* an edited text, as it is now; replies */
 void on_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                struct fuse_file_info *fi);
 void on_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fuse_file_info *fi);
 void on_write(fuse_req_t req, fuse_ino_t node, const char *buf, size_t size, off_t off,
               struct fuse_file_info *fi);
-void on_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
-void on_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void on_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int valid,
                 struct fuse_file_info *fi);
 void on_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
              struct fuse_pollhandle *ph);
 
+/* ops_close.c */
+void on_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
+void on_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi);
+void on_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
+
 /* park.c: reads and writes of streams, which may wait, and be interrupted. */
 void park_read(fuse_req_t req, struct fid *fid, size_t size, bool nonblock);
 void park_write(fuse_req_t req, struct fid *fid, const void *buf, size_t n, bool nonblock);
+void park_sync(fuse_req_t req, struct fid *fid);
 void park_init(struct loop *core);
 
 /* Answers all that is parked with ECONNABORTED. Nothing may be submitted any more. */

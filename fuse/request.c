@@ -102,15 +102,18 @@ void attr_to_stat(struct fusefs *fs, const char *path, const struct tree_attr *a
     st->st_blksize = 1024 * 1024;
 }
 
-/* A stream that can be written is looked up anew at each open: see node.c. */
+/* A stream that can be written is looked up anew at each open: see node.c. So is a link that may
+ * move, under another node each time: the kernel keeps where a node leads as long as the node. */
 int entry_of(struct fusefs *fs, const struct tree_at *at, const char *path,
              struct fuse_entry_param *e)
 {
     bool written = at->row->open && (at->row->mode & 0222);
 
     e->attr_timeout = ATTR_TIMEOUT;
-    e->entry_timeout = written ? 0 : ENTRY_TIMEOUT;
-    e->ino = written ? nodes_stream(fs->nodes, path) : nodes_id(fs->nodes, path, true);
+    e->entry_timeout = written || at->row->moves ? 0 : ENTRY_TIMEOUT;
+    e->ino = written          ? nodes_stream(fs->nodes, path)
+             : at->row->moves ? nodes_apart(fs->nodes, path)
+                              : nodes_id(fs->nodes, path, true);
     return e->ino ? 0 : -ENOMEM;
 }
 

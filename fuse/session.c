@@ -53,6 +53,7 @@ static const struct fuse_lowlevel_ops ops = {
     .write = on_write,
     .flush = on_flush,
     .release = on_release,
+    .fsync = on_fsync,
     .poll = on_poll,
     .unlink = on_unlink,
     .rmdir = on_unlink,

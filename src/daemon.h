@@ -31,6 +31,10 @@ int daemon_exit_status(int rc);
 const char *daemon_mount(const struct daemon *d);
 const char *daemon_id(const struct daemon *d);
 
+/* Runs until this machine has a registry, for ten seconds at most. False: it has none yet, with
+ * words; it goes on looking for one while it runs. */
+bool daemon_await_ready(struct daemon *d, struct oerr *e);
+
 /* Runs until SIGTERM, SIGINT or `leave`. Then everything has been stopped. */
 void daemon_run(struct daemon *d);
 void daemon_destroy(struct daemon *d); /* NULL and half-built ones are allowed */

@@ -273,6 +273,8 @@ static int run(const struct options *o, const struct daemon_options *opt, int le
     } else {
         if (daemon_mount(d)[0] && !opt->mount && strcmp(daemon_mount(d), "/oneos") != 0)
             fprintf(stderr, "oneosd: /oneos is not free; mounted at %s\n", daemon_mount(d));
+        if (!daemon_await_ready(d, &e))
+            fprintf(stderr, "oneosd: %s\n", e.text);
         tell_ready(o, d);
     }
     if (word >= 0) {

@@ -12,3 +12,4 @@ libtree_a_SOURCES += src/tree/root.c
 libtree_a_SOURCES += src/tree/machines.c
 libtree_a_SOURCES += src/tree/procs.c
 libtree_a_SOURCES += src/tree/pipes.c
+libtree_a_SOURCES += src/tree/services.c src/tree/registry_call.c src/tree/registry_show.c

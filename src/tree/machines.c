@@ -10,6 +10,7 @@
 #include "tree/labels.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 static const struct member_view *view_of(const struct tree_at *at)
@@ -43,6 +44,27 @@ static int home_machine(const struct tree_at *at, const char **machine)
     return cluster_reachable(system_of(at)->cluster, at->v[0]) ? 0 : -EHOSTUNREACH;
 }
 
+/* "": it has no seat in the registry. */
+static const char *role_of(struct system *sys, const char *id)
+{
+    enum consensus_role role;
+
+    return replica_role(sys->replica, id, &role) == 0 ? consensus_role_name(role) : "";
+}
+
+/* What the registry says of it. */
+static void add_record(struct system *sys, const char *id, json_t *machine)
+{
+    json_t *record = registry_value(sys, "member", id);
+    const char *role = role_of(sys, id);
+
+    if (*role)
+        json_object_set_new(machine, "role", json_string(role));
+    if (record)
+        json_object_set(machine, "draining", json_object_get(record, "draining"));
+    json_decref(record);
+}
+
 static int show_all(const struct tree_at *at, struct obuf *out)
 {
     struct cluster *c = system_of(at)->cluster;
@@ -60,6 +82,7 @@ static int show_all(const struct tree_at *at, struct obuf *out)
         if (cluster_reachable(c, v->info.id) && cluster_load(c, v->info.id))
             json_object_update_missing(j, (json_t *)cluster_load(c, v->info.id));
         json_object_set(j, "labels", (json_t *)cluster_labels(c, v->info.id));
+        add_record(system_of(at), v->info.id, j);
         text = json_dumps(j, JSON_COMPACT);
         obuf_printf(out, "%s\n", text ? text : "{}");
         free(text);
@@ -76,12 +99,22 @@ static int show_state(const struct tree_at *at, struct obuf *out)
 
 static int show_info(const struct tree_at *at, struct obuf *out)
 {
+    struct system *sys = system_of(at);
     const struct member_view *v = view_of(at);
+    json_t *record = registry_value(sys, "member", at->v[0]);
+    json_int_t joined = json_integer_value(json_object_get(record, "joined_us"));
+    const char *role = role_of(sys, at->v[0]);
 
-    labels_show(cluster_info(system_of(at)->cluster, at->v[0]), out);
+    labels_show(cluster_info(sys->cluster, at->v[0]), out);
     obuf_printf(out, "address %s\nkey %s\n", v->info.address, v->info.curve_public);
-    if (v->info.incarnation)
-        show_time(out, "joined", v->info.incarnation);
+    if (joined || v->info.incarnation)
+        show_time(out, "joined", joined ? (uint64_t)joined : v->info.incarnation);
+    if (*role)
+        obuf_printf(out, "role %s\n", role);
+    if (record)
+        obuf_printf(out, "draining %s\n",
+                    json_is_true(json_object_get(record, "draining")) ? "yes" : "no");
+    json_decref(record);
     return 0;
 }
 
@@ -107,20 +140,20 @@ static int save_labels(struct tree_call *call, const char *text, size_t n)
     json_t *labels = json_object();
     int rc = labels_parse(labels, text, n, &call->err);
 
-    if (rc == 0)
-        rc = labels_store(sys->me->dir, labels, &call->err);
     if (rc < 0) {
         json_decref(labels);
         return rc;
     }
-    return cluster_set_labels(sys->cluster, labels);
+    return registry_call(call, "member.label",
+                         json_pack("{s:s, s:o}", "id", sys->me->id, "labels", labels));
 }
 
 static int v_drain(struct tree_call *call, int argc, char **argv)
 {
     (void)argc;
-    system_of(&call->at)->draining = strcmp(argv[0], "drain") == 0;
-    return 0;
+    return registry_call(
+        call, "member.drain",
+        json_pack("{s:s, s:b}", "id", call->at.v[0], "on", strcmp(argv[0], "drain") == 0));
 }
 
 static int v_leave(struct tree_call *call, int argc, char **argv)
@@ -210,9 +243,9 @@ const struct tree_row machines_rows[] = {
     { .path = "machines/{id}/state", .kind = TREE_TEXT, .mode = 0444, .show = show_state,
       .help = "alive, suspect, dead, left or pending" },
     { .path = "machines/{id}/info", .kind = TREE_TEXT, .mode = 0444, .show = show_info,
-      .help = "version, os, kernel, arch, cores, memory_bytes, boot_id, address, key, joined" },
+      .help = "version, os, kernel, arch, cores, memory_bytes, boot_id, address, key, joined, role in the registry (voter, learner), draining" },
     { .path = "machines/{id}/load", .kind = TREE_TEXT, .mode = 0444, .show = show_load,
-      .help = "cpu_used (0 to 1), memory_used_bytes, disk_free_bytes, net_rx_bytes, net_tx_bytes, procs" },
+      .help = "cpu_used (0 to 1), memory_used_bytes, disk_free_bytes, net_rx_bytes, net_tx_bytes, procs, clock_us" },
     { .path = "machines/{id}/labels", .kind = TREE_TEXT, .mode = 0644, .show = show_labels,
       .save = save_labels, .home = home_machine, .help = "what it is good for: `key value` lines, to be edited" },
     { .path = "machines/{id}/ctl", .kind = TREE_CTL, .mode = 0622, .own = true, .verbs = verbs,
@@ -221,6 +254,12 @@ const struct tree_row machines_rows[] = {
       .help = "why the last write to ctl or labels failed" },
     { .path = "machines/{id}/log", .kind = TREE_TEXT, .mode = 0400, .show = show_log,
       .home = home_machine, .help = "the newest lines of its daemon's log" },
+    { .path = "machines/{id}/registry", .kind = TREE_STREAM, .mode = 0400, .open = open_registry,
+      .accmode = ONLY(O_RDONLY), .home = home_machine,
+      .help = "the registry as it has it: a key and its JSON a line; keys with `_` are the registry's own" },
+    { .path = "machines/{id}/registry.log", .kind = TREE_STREAM, .mode = 0400, .open = open_registry_log,
+      .accmode = ONLY(O_RDONLY), .home = home_machine,
+      .help = "the log of the registry on its disk: index, term, kind (command, barrier, change) and text a line" },
     { .path = "machines/{id}/procs", .kind = TREE_DIR, .mode = 0555, .list = list_procs,
       .help = "its processes" },
     { .path = "machines/{id}/procs/error", .kind = TREE_ERROR, .mode = 0444,

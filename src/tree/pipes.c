@@ -7,8 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#define USER_PIPES (RV_PIPES_MAX / 2)
+#define USER_PIPES (PIPES_MAX / 2)
 
 /* What the daemon keeps for a pipe is its own memory: more of it than this only root may ask for.
  */
@@ -21,7 +22,8 @@ static int find_pipe(const struct tree_at *at, struct tree_attr *attr)
     if (!info)
         return -ENOENT;
     snprintf(attr->owner, sizeof attr->owner, "%s", info->owner);
-    attr->mtime_us = info->created_us;
+    attr->mtime_us = info->made_us;
+    attr->mode = S_IFREG | info->perm;
     return 0;
 }
 
@@ -68,8 +70,8 @@ static int make_pipe(struct tree_call *call, int flags)
     if (has_his_share(system_of(&call->at)->pipes, call->user))
         return oerr_set(&call->err, -ENOSPC, "%s has %d pipes, which is the most for one user",
                         call->user, USER_PIPES);
-    return pipes_make(system_of(&call->at)->pipes, call->at.v[0], call->user, flags & O_EXCL, done,
-                      call, &call->err);
+    return pipes_make(system_of(&call->at)->pipes, call->at.v[0], call->user, call->mode,
+                      flags & O_EXCL, done, call, &call->err);
 }
 
 /* Who may remove or set up a pipe: its owner and root. */
@@ -93,6 +95,21 @@ static int drop_pipe(struct tree_call *call)
     return pipes_remove(system_of(&call->at)->pipes, call->at.v[0], done, call, &call->err);
 }
 
+static int set_pipe(struct tree_call *call, const char *name, const struct pipe_set *set)
+{
+    return pipes_set(system_of(&call->at)->pipes, name, set, done, call, &call->err);
+}
+
+static int chmod_pipe(struct tree_call *call)
+{
+    int rc = own_pipe(call, call->at.v[0]);
+
+    if (rc < 0)
+        return rc;
+    return set_pipe(call, call->at.v[0],
+                    &(struct pipe_set){ .mode = -1, .perm = (int)(call->mode & 0777) });
+}
+
 static int v_mode(struct tree_call *call, int argc, char **argv)
 {
     static const char *const modes[] = { [FLOW_STREAM] = "stream", [FLOW_BROADCAST] = "broadcast" };
@@ -101,7 +118,7 @@ static int v_mode(struct tree_call *call, int argc, char **argv)
     (void)argc;
     for (int m = 0; rc == 0 && m < 2; m++)
         if (strcmp(argv[2], modes[m]) == 0)
-            return pipes_set(system_of(&call->at)->pipes, argv[1], m, 0, done, call, &call->err);
+            return set_pipe(call, argv[1], &(struct pipe_set){ .mode = m, .perm = -1 });
     return rc < 0 ? rc
                   : oerr_set(&call->err, -EINVAL,
                              "a pipe's mode is stream or broadcast, not '%.40s'", argv[2]);
@@ -121,7 +138,7 @@ static int v_capacity(struct tree_call *call, int argc, char **argv)
         rc = oerr_set(&call->err, -EPERM, "more than 16MiB for a pipe only root may set");
     if (rc < 0)
         return rc;
-    return pipes_set(system_of(&call->at)->pipes, argv[1], -1, bytes, done, call, &call->err);
+    return set_pipe(call, argv[1], &(struct pipe_set){ .mode = -1, .capacity = bytes, .perm = -1 });
 }
 
 static const struct tree_verb verbs[] = {
@@ -147,10 +164,10 @@ const struct tree_row pipes_rows[] = {
     { .path = "pipes/status", .kind = TREE_TEXT, .mode = 0444, .show = show_status,
       .help = "a table: name mode readers writers bytes_in bytes_out buffered machine" },
     { .path = "pipes/{name}", .kind = TREE_STREAM, .mode = 0666, .find = find_pipe,
-      .open = open_pipe, .help = "a pipe: write and read" },
+      .open = open_pipe, .chmod = chmod_pipe, .help = "a pipe: write and read" },
     { 0 },
 };
 /* clang-format on */
 
-const struct tree_row *const tree_tables[] = { root_rows, machines_rows, procs_rows, pipes_rows,
-                                               NULL };
+const struct tree_row *const tree_tables[] = { root_rows,  machines_rows, procs_rows,
+                                               pipes_rows, services_rows, NULL };

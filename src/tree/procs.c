@@ -310,7 +310,7 @@ const struct tree_row procs_rows[] = {
     { .path = "procs/all.jsonl", .kind = TREE_TEXT, .mode = 0444, .show = show_all,
       .help = "all processes, one JSON object a line" },
     { .path = "procs/clone", .kind = TREE_CLONE, .mode = 0666, .clone = clone_process,
-      .help = "open for reading and writing: a new process; read its name, then write its verbs" },
+      .help = "open for reading and writing: a new process; read its name, then write its verbs; with O_NONBLOCK only the first write makes it" },
     { .path = "procs/error", .kind = TREE_ERROR, .mode = 0444,
       .help = "why the last open of clone failed" },
     { .path = "procs/{proc}", .kind = TREE_DIR, .mode = 0555, .find = find_proc,

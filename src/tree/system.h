@@ -5,6 +5,7 @@
 #define ONEOS_TREE_SYSTEM_H
 
 #include "cluster/cluster.h"
+#include "cluster/services.h"
 #include "run/pipes.h"
 #include "run/procs.h"
 #include "tree/events.h"
@@ -13,6 +14,8 @@
 struct system {
     struct identity *me;
     struct cluster *cluster;
+    struct replica *replica;
+    struct services *services;
     struct proctab *proctab;
     struct procs *procs;
     struct pipes *pipes;
@@ -30,11 +33,26 @@ static inline struct system *system_of(const struct tree_at *at)
 }
 
 /* The tables, one per top folder; the list of them for tree_create(). */
-extern const struct tree_row root_rows[], machines_rows[], procs_rows[], pipes_rows[];
+extern const struct tree_row root_rows[], machines_rows[], procs_rows[], pipes_rows[],
+    services_rows[];
 extern const struct tree_row *const tree_tables[];
 
 /* Makes a process on this machine for the call's user: what opening a clone does. */
 int clone_process(struct tree_call *call);
+
+/* The rows of the registry below machines/ID/. */
+int open_registry(const struct tree_at *at, const char *user, int flags, struct stream **out);
+int open_registry_log(const struct tree_at *at, const char *user, int flags, struct stream **out);
+
+/* Has the registry carry out a command for a verb: TREE_LATER, or -errno with words. Takes fields.
+ * The call ends with the command; registry_ask: then (its arg: the call) ends it, maybe with
+ * registry_answered(). */
+int registry_call(struct tree_call *call, const char *cmd, json_t *fields);
+int registry_ask(struct tree_call *call, const char *cmd, json_t *fields, replica_done *then);
+void registry_answered(void *arg, int rc, const json_t *body, const char *text);
+
+/* PREFIX/NAME as this machine has it, the caller's; NULL: there is none. */
+json_t *registry_value(struct system *sys, const char *prefix, const char *name);
 
 /* RFC 3339 with microseconds, and seconds with a unit in the key. */
 void show_time(struct obuf *out, const char *key, uint64_t us);

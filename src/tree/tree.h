@@ -81,8 +81,10 @@ struct tree_row {
     enum tree_kind kind;
     mode_t mode; /* permission bits */
     bool own;    /* ctl: writing is for the owner and root. The mode lets everybody open it, so that
-                  * the others get    EPERM and words in `error`, which the kernel's own EACCES could not
-                  * give. */
+                  * the others get    EPERM and words in `error`, which the kernel's own EACCES could
+                  * not    give. */
+
+    bool moves; /* link: it may lead elsewhere the next time, so nobody may remember it */
 
     /* Does it exist? Fills owner, mtime, and may change the mode. Rows without it inherit the
      * answer of the nearest row above that has one. 0 or -ENOENT. */
@@ -99,8 +101,10 @@ struct tree_row {
 
     /* Directory only: makes or removes an entry ({x} bound in `at`, which is the entry's). May be
      * TREE_LATER. */
-    int (*make)(struct tree_call *call, int flags);
+    int (*make)(struct tree_call *call, int flags); /* call->mode: the permission bits */
     int (*drop)(struct tree_call *call);
+
+    int (*chmod)(struct tree_call *call); /* takes call->mode over; may be TREE_LATER */
 
     /* The machine that must answer show, ctl, save, open, clone; NULL row member: this one. -errno
      * when there is none. */
@@ -114,6 +118,7 @@ typedef void tree_done_fn(struct tree_call *call, int rc);
 struct tree_call {
     struct tree_at at;
     char user[TREE_USER_MAX]; /* who asks, by name */
+    mode_t mode;              /* make, chmod: the permission bits */
     struct oerr err;
     struct obuf out;          /* the text read, or what a verb answers */
     char made[TREE_PATH_MAX]; /* the ctl of what clone made */
@@ -170,12 +175,16 @@ struct tree_call *tree_call_new(const struct tree_at *at, const char *user, tree
 void tree_call_free(struct tree_call *call);
 void tree_read(struct tree_call *call);                              /* out: the text */
 void tree_write(struct tree_call *call, const char *text, size_t n); /* ctl: verbs; text: save */
-void tree_clone(struct tree_call *call);
-void tree_closed(struct tree_call *call); /* the handle of what was cloned was closed */
-void tree_make(struct tree_call *call, int flags);
+/* text: lines for the ctl of what is made, run as if they were written next; made is filled also
+ * when one of them fails. n 0: none. */
+void tree_clone(struct tree_call *call, const char *text, size_t n);
+void tree_closed(struct tree_call *call);          /* the handle of what was cloned was closed */
+void tree_make(struct tree_call *call, int flags); /* with call->mode */
+void tree_chmod(struct tree_call *call);           /* to call->mode */
 void tree_remove(struct tree_call *call);
 
-/* A verb, save, make, drop or clone that answered TREE_LATER has ended. Never from inside it. */
+/* A verb, save, make, drop, chmod or clone that answered TREE_LATER has ended. Never from inside
+ * it. */
 void tree_call_done(struct tree_call *call, int rc);
 
 /* Opens a stream, here or where it lives. flags as for open(2). */

@@ -4,7 +4,8 @@
  * A ctl write is a small state machine: take a line, split it, run its verb; a verb that answers
  * TREE_LATER stops the machine until tree_call_done() turns it again. The first failure ends it
  * and leaves its words in the sibling `error`. A call whose row lives elsewhere is handed to
- * tree_forward.c whole.
+ * tree_forward.c whole. A clone may bring lines for what it makes: the call then goes on as a
+ * write to the ctl of that.
  */
 #include "tree/tree_private.h"
 #include "base/cleanup.h"
@@ -160,12 +161,50 @@ static void run_lines(struct tree_call *call)
         finish(call, rc);
 }
 
+/* A clone made something: the lines that came with it are for that. */
+static void cloned(struct tree_call *call, int rc)
+{
+    if (rc == 0 && call->len > 0) {
+        tree_note_error(call->at.tree, call->at.path, "");
+        rc = tree_resolve(call->at.tree, call->made, &call->at);
+        if (rc == 0) {
+            run_lines(call);
+            return;
+        }
+    }
+    finish(call, rc);
+}
+
 void tree_call_done(struct tree_call *call, int rc)
 {
     if (call->at.row->kind == TREE_CTL && rc == 0)
         run_lines(call);
+    else if (call->at.row->kind == TREE_CLONE)
+        cloned(call, rc);
     else
         finish(call, rc);
+}
+
+static int check_text(struct tree_call *call, const char *text, size_t n)
+{
+    if (n > TREE_TEXT_MAX)
+        return oerr_set(&call->err, -EINVAL, "one write may have at most %d bytes", TREE_TEXT_MAX);
+    if (n > 0 && memchr(text, '\0', n))
+        return oerr_set(&call->err, -EINVAL, "the text has a NUL byte at offset %zu",
+                        (size_t)((const char *)memchr(text, '\0', n) - text));
+    return 0;
+}
+
+/* Keeps the lines to run, which may end after their writer has gone. */
+static int keep_lines(struct tree_call *call, const char *text, size_t n)
+{
+    call->text = malloc(n + 1);
+    if (!call->text)
+        return -ENOMEM;
+    if (n > 0)
+        memcpy(call->text, text, n);
+    call->len = n;
+    return 0;
 }
 
 void tree_write(struct tree_call *call, const char *text, size_t n)
@@ -176,11 +215,8 @@ void tree_write(struct tree_call *call, const char *text, size_t n)
 
     if (rc == 0 && !row->verbs && !row->save)
         rc = oerr_set(&call->err, -EACCES, "%s cannot be written", call->at.path);
-    if (rc == 0 && n > TREE_TEXT_MAX)
-        rc = oerr_set(&call->err, -EINVAL, "one write may have at most %d bytes", TREE_TEXT_MAX);
-    if (rc == 0 && memchr(text, '\0', n))
-        rc = oerr_set(&call->err, -EINVAL, "the text has a NUL byte at offset %zu",
-                      (size_t)((const char *)memchr(text, '\0', n) - text));
+    if (rc == 0)
+        rc = check_text(call, text, n);
     if (rc == 0)
         rc = call_home(call, &machine);
     if (rc == 0 && machine) {
@@ -192,33 +228,34 @@ void tree_write(struct tree_call *call, const char *text, size_t n)
         if (rc == TREE_LATER)
             return;
     } else if (rc == 0) {
-        call->text = malloc(n + 1);
-        if (call->text) {
-            memcpy(call->text, text, n);
-            call->len = n;
+        rc = keep_lines(call, text, n);
+        if (rc == 0) {
             run_lines(call);
             return;
         }
-        rc = -ENOMEM;
     }
     finish(call, rc);
 }
 
-void tree_clone(struct tree_call *call)
+void tree_clone(struct tree_call *call, const char *text, size_t n)
 {
     const char *machine = NULL;
     int rc = call_check(call, R_OK | W_OK);
 
     if (rc == 0)
+        rc = check_text(call, text, n);
+    if (rc == 0)
         rc = call_home(call, &machine);
     if (rc == 0 && machine) {
-        forward_call(call, machine, "clone", NULL, 0);
+        forward_call(call, machine, "clone", text, n);
         return;
     }
     if (rc == 0)
+        rc = keep_lines(call, text, n);
+    if (rc == 0)
         rc = call->at.row->clone(call);
     if (rc != TREE_LATER)
-        finish(call, rc);
+        cloned(call, rc);
 }
 
 void tree_closed(struct tree_call *call)
@@ -261,6 +298,17 @@ void tree_make(struct tree_call *call, int flags)
     const struct tree_row *dir = parent_row(call);
     int rc = dir && dir->make ? dir->make(call, flags)
                               : oerr_set(&call->err, -EPERM, "nothing can be made there");
+
+    if (rc != TREE_LATER)
+        call->done(call, rc);
+}
+
+void tree_chmod(struct tree_call *call)
+{
+    const struct tree_row *row = call->at.row;
+    int rc = row->chmod
+                 ? row->chmod(call)
+                 : oerr_set(&call->err, -EPERM, "%s has the mode that it has", call->at.path);
 
     if (rc != TREE_LATER)
         call->done(call, rc);

@@ -3,9 +3,10 @@
  *
  * Request body (bus type TREE): {"op": "read"|"ctl"|"save"|"clone"|"closed", "path": P, "user": U,
  * "text": T}; the reply is {"text": T, "made": P, "record": R}, an error carries its words. A
- * stream's spec (link.h) is
- * {"path": P, "user": U, "flags": F}. The machine that owns the row checks access by the user's
- * name again: it trusts a member for who its users are, and for nothing else.
+ * clone whose lines failed was made all the same: its reply has {"errno": N, "words": W} too. A
+ * stream's spec (link.h) is {"path": P, "user": U, "flags": F}. The machine that owns the row
+ * checks access by the user's name again: it trusts a member for who its users are, and for nothing
+ * else.
  */
 #include "tree/tree_private.h"
 
@@ -27,26 +28,38 @@ int forward_home(const struct tree_at *at, const char **machine)
     return rc;
 }
 
+/* Takes what a reply holds: 0, or how the lines of a clone failed. */
+static int take_reply(struct tree_call *call, const json_t *reply)
+{
+    const char *made = json_string_value(json_object_get(reply, "made"));
+    const char *words = json_string_value(json_object_get(reply, "words"));
+    json_t *got = json_object_get(reply, "text"), *record = json_object_get(reply, "record");
+    int err = (int)json_integer_value(json_object_get(reply, "errno"));
+
+    if (json_is_string(got))
+        obuf_put(&call->out, json_string_value(got), json_string_length(got));
+    if (made && strlen(made) < sizeof call->made)
+        strcpy(call->made, made);
+    if (record)
+        call->at.tree->env.made(call->at.tree->env.system, call->machine, record);
+    if (err > 0)
+        return oerr_set(&call->err, -err, "%s", words ? words : strerror(err));
+    return obuf_check(&call->out);
+}
+
 static void answered(void *arg, int rc, json_t *reply, const char *text)
 {
     struct tree_call *call = arg;
+    struct tree *t = call->at.tree;
 
-    if (rc == 0) {
-        const char *made = json_string_value(json_object_get(reply, "made"));
-        json_t *got = json_object_get(reply, "text"), *record = json_object_get(reply, "record");
-
-        if (json_is_string(got))
-            obuf_put(&call->out, json_string_value(got), json_string_length(got));
-        if (made && strlen(made) < sizeof call->made)
-            strcpy(call->made, made);
-        if (record)
-            call->at.tree->env.made(call->at.tree->env.system, call->machine, record);
-        rc = obuf_check(&call->out);
-    } else if (text != call->err.text || !*text) {
+    if (rc == 0)
+        rc = take_reply(call, reply);
+    else if (text != call->err.text || !*text)
         oerr_set(&call->err, rc, "%s", text && *text ? text : strerror(-rc));
-    }
+    if (call->made[0])
+        tree_note_error(t, call->made, rc < 0 ? call->err.text : "");
     if (tree_notes_errors(call->at.row))
-        tree_note_error(call->at.tree, call->at.path, rc < 0 ? call->err.text : "");
+        tree_note_error(t, call->at.path, rc < 0 && !call->made[0] ? call->err.text : "");
     call->done(call, rc);
 }
 
@@ -94,9 +107,14 @@ static void serve_done(struct tree_call *call, int rc)
     struct served *s = call->arg;
     json_t *reply = NULL;
 
-    if (rc == 0) {
+    if (rc == 0 || call->made[0]) {
         reply = json_pack("{s:s%, s:s, s:O*}", "text", call->out.p ? call->out.p : "",
                           call->out.len, "made", call->made, "record", call->record);
+        if (rc < 0) {
+            json_object_set_new(reply, "errno", json_integer(-rc));
+            json_object_set_new(reply, "words", json_string(call->err.text));
+            rc = 0;
+        }
         if (!reply)
             rc = oerr_set(&call->err, -EILSEQ, "%s is not UTF-8 text", call->at.path);
     }
@@ -119,7 +137,7 @@ static void serve_start(struct tree_call *call, const char *op, const char *text
     } else if (strcmp(op, "ctl") == 0 || strcmp(op, "save") == 0) {
         tree_write(call, text, n);
     } else if (strcmp(op, "clone") == 0 && call->at.row->clone) {
-        tree_clone(call);
+        tree_clone(call, text, n);
     } else if (strcmp(op, "closed") == 0 && call->at.row->closed) {
         tree_closed(call);
     } else {
