@@ -1,10 +1,12 @@
 /*
  * doctor.c - `oneos doctor`: what is wrong here, and what to do, a line each.
  *
- * A check looks at one thing and reports what it found: `ok` and `note` change nothing, `wrong`
- * makes the exit status 1. Those of the tree are left out when there is none.
+ * A check looks at one thing and reports what it found. Those of this machine are here, those of
+ * the whole system in doctor_tree.c.
  */
 #include "shell/commands.h"
+#include "shell/table.h"
+#include "shell/doctor.h"
 
 #include "base/cleanup.h"
 #include "base/units.h"
@@ -23,20 +25,7 @@
 #define LOW_BYTES   (1ULL << 30)
 #define LOW_PERCENT 5
 
-enum verdict { OK, NOTE, WRONG };
-
-struct exam {
-    struct shell *sh;
-    const char *check; /* the name of the one under way */
-    char state[4000];  /* the state folder of the daemon */
-    bool tree;         /* a tree is open and its daemon answers */
-    int wrong;
-};
-
-static void report(struct exam *x, enum verdict v, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void report(struct exam *x, enum verdict v, const char *fmt, ...)
+void report(struct exam *x, enum verdict v, const char *fmt, ...)
 {
     static const char *const names[] = { "ok", "note", "wrong" };
     char text[1024];
@@ -243,61 +232,13 @@ static void check_daemon(struct exam *x)
         return;
     }
     rc = tree_read(x->sh, &text, "status");
-    x->tree = rc == 0;
+    x->status = rc == 0 ? parse_keyed(text.p) : NULL;
     if (rc < 0)
         report(x, WRONG, "%s/status cannot be read (%s): start oneosd again", x->sh->mount,
                strerror(-rc));
     else
         report(x, OK, "the daemon of %s answers", x->sh->mount);
     obuf_free(&text);
-}
-
-static void report_machine(struct exam *x, const char *id, const char *state)
-{
-    static const struct {
-        const char *state;
-        enum verdict verdict;
-        const char *words;
-    } known[] = {
-        { "suspect", WRONG, "was not heard lately: look at its network and its load" },
-        { "dead", WRONG,
-          "is dead: start oneosd there, or take it off the list with `oneos forget`" },
-        { "pending", WRONG, "asks to join: `oneos accept` or `oneos reject` it" },
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-        if (strcmp(state, known[i].state) == 0)
-            report(x, known[i].verdict, "%s %s", id, known[i].words);
-}
-
-static void check_machines(struct exam *x)
-{
-    struct obuf text = { 0 };
-    json_t *all, *row;
-    int rc, before = x->wrong, alive = 0;
-    size_t i;
-
-    if (!x->tree)
-        return;
-    rc = tree_read(x->sh, &text, "machines/all.jsonl");
-    all = rc < 0 ? NULL : parse_lines("machines/all.jsonl", text.p);
-    obuf_free(&text);
-    if (!all) {
-        report(x, WRONG, "machines/all.jsonl cannot be used%s%s", rc < 0 ? ": " : "",
-               rc < 0 ? strerror(-rc) : "");
-        return;
-    }
-    json_array_foreach (all, i, row) {
-        const char *id = json_string_value(json_object_get(row, "id"));
-        const char *state = json_string_value(json_object_get(row, "state"));
-
-        alive += state && strcmp(state, "alive") == 0;
-        if (id && state)
-            report_machine(x, id, state);
-    }
-    if (x->wrong == before)
-        report(x, OK, "%d of %zu machines are alive", alive, json_array_size(all));
-    json_decref(all);
 }
 
 /* ---- all of them ---- */
@@ -310,7 +251,8 @@ static const struct check {
     { "others", check_allow_other }, { "clock", check_clock },
     { "disk", check_disk },          { "keys", check_keys },
     { "mounts", check_mounts },      { "daemon", check_daemon },
-    { "machines", check_machines },
+    { "registry", check_registry },  { "machines", check_machines },
+    { "services", check_services },
 };
 
 static void find_state(struct exam *x)
@@ -337,6 +279,7 @@ static int run(struct shell *sh, int argc, char **argv)
         x.check = checks[i].name;
         checks[i].run(&x);
     }
+    json_decref(x.status);
     return finish(x.wrong ? 1 : 0);
 }
 

@@ -4,6 +4,7 @@
  * The file is read, changed and written back whole, as an editor would.
  */
 #include "shell/commands.h"
+#include "shell/table.h"
 
 #include "base/cleanup.h"
 

@@ -5,6 +5,7 @@
  * words quoted as in the shell.
  */
 #include "shell/commands.h"
+#include "shell/table.h"
 
 #include "base/cleanup.h"
 #include "base/words.h"

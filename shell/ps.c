@@ -2,6 +2,7 @@
  * ps.c - `oneos ps`: the processes of all machines, from procs/all.jsonl.
  */
 #include "shell/commands.h"
+#include "shell/table.h"
 
 #include "base/cleanup.h"
 

@@ -2,6 +2,7 @@
  * status.c - `oneos status`: the state of the whole, from the file of that name.
  */
 #include "shell/commands.h"
+#include "shell/table.h"
 
 #include <stdio.h>
 

@@ -5,6 +5,7 @@
  * take it.
  */
 #include "shell/commands.h"
+#include "shell/table.h"
 
 #include "base/cleanup.h"
 #include "base/units.h"

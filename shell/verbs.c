@@ -46,5 +46,5 @@ static int tell_machine(struct shell *sh, int argc, char **argv)
 VERB(accept, tell_tree, "let machines that are pending join");
 VERB(reject, tell_tree, "turn machines that are pending away");
 VERB(forget, tell_tree, "forget machines that are dead or have left");
-VERB(drain, tell_machine, "start nothing new on machines");
+VERB(drain, tell_machine, "start nothing new on machines, move their services away");
 VERB(resume, tell_machine, "use drained machines again");
