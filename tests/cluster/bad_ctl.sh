@@ -95,6 +95,7 @@ expect 'an environment of more than 1 MiB is refused' eval 'cat "$T/bounds"; [ "
 # The lines of one write run in order up to the first that fails.
 # shellcheck disable=SC2016
 in_bg lines A 'exec 3<>/oneos/procs/clone && read -r name <&3 && echo "$name" && exec sleep infinity'
+eventually 5 '[ -n "$(out lines)" ]'
 new=procs/$(out lines)
 refuses "$new/ctl" EINVAL "NAME=VALUE|'B'" 'env A=1\nenv B\nenv C=3\n'
 expect 'the lines before the bad one have run, those behind it not' same A=1 "$(on A cat "/oneos/$new/env")"

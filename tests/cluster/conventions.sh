@@ -32,7 +32,7 @@ if [ "$PYTHON" ]; then
     expect 'every line of all.jsonl is an object of schema 1' on A "$PYTHON -c '
 import glob, json
 lines = [json.loads(l) for f in glob.glob(\"/oneos/*/all.jsonl\") for l in open(f)]
-assert len(lines) == 4 and all(l[\"schema\"] == 1 for l in lines), lines'"
+assert len(lines) == 8 and all(l[\"schema\"] == 1 for l in lines), lines'"
 fi
 
 # ---- tools ----
@@ -82,6 +82,19 @@ expect 'clone: one descriptor to make, to name and to start a process' on A '
 expect 'what was never started goes with its handle' on A '
     exec 3<>/oneos/procs/clone && read -r name <&3 && [ -d /oneos/procs/$name ] && exec 3>&- &&
     for i in 1 2 3 4 5 6 7 8 9 10; do [ -d /oneos/procs/$name ] || exit 0; sleep 0.2; done; exit 1'
+for id in A B; do
+    name=$(echo 'exec echo hello' | on A call clone /oneos/machines/$id/procs/clone 2>/dev/null)
+    expect "clone on $id with O_NONBLOCK: the first write makes a process and starts it" \
+        on A "grep -qx 'exit 0' /oneos/procs/$name/wait && grep -qx hello /oneos/procs/$name/stdout"
+    before=$(on A ls /oneos/procs)
+    expect 'without a write it makes nothing' on A call clone /oneos/machines/$id/procs/clone </dev/null
+    expect 'nothing at all' same "$before" "$(on A ls /oneos/procs)"
+    failed=$(echo 'exec /no/such' | on A call clone /oneos/machines/$id/procs/clone 2>&1)
+    expect 'what cannot be started is named all the same' eval '[[ $failed = $id.*ENOENT* ]]'
+    expect 'and goes with its handle' eventually 3 "! on A ls /oneos/procs | grep -qxF '${failed%%$'\n'*}'"
+    expect 'an unknown verb is refused' \
+        same EINVAL "$(echo 'frob' | on A call clone /oneos/machines/$id/procs/clone 2>&1 >/dev/null)"
+done
 for flag in '<' '>'; do
     expect "clone opened with $flag only makes nothing" on A "! (: $flag/oneos/procs/clone) 2>/dev/null"
 done

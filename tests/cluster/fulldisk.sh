@@ -11,7 +11,7 @@ starts() { start B --state $T/small --cluster-key "$HOME/.oneos/cluster.key"; }
 
 machines A B
 start A
-on B "mkdir -p $T/small && mount -t tmpfs -o size=6m tmpfs $T/small"
+on B "mkdir -p $T/small && mount -t tmpfs -o size=10m tmpfs $T/small"
 starts
 expect 'A and B see each other' eventually 5 on A grep -qx alive /oneos/machines/B/state
 w=$(on A "oneos run -d -l B -- sh -c '$BUILD/tests/lib/bytes make $SIZE; exit 6'")
@@ -23,7 +23,7 @@ expect 'what is there can be read' on A "timeout 10 head -c 3M /oneos/procs/$w/s
 expect 'quiet commands still run' eval 'on A "timeout 20 oneos run -l B -- sh -c \"exit 3\""; same 3 $?'
 q=$(on A "oneos run -d -l B -- sh -c 'exit 4'")
 expect 'they have a true end' same 'exit 4' "$(on A "timeout 10 cat /oneos/procs/$q/wait")"
-expect 'what cannot be stored is refused, and error says why' on A 'echo gpu | call write /oneos/machines/B/labels 2>&1 | grep -qx ENOSPC && grep -q "No space left" /oneos/machines/B/error'
+expect 'what cannot be stored is refused, and error says why' on A 'echo gpu | call write /oneos/machines/B/labels 2>&1 | grep -qx EAGAIN && grep -q "the disk is full" /oneos/machines/B/error'
 expect 'B has not fallen' running B
 
 kill9 B

@@ -22,8 +22,14 @@ in_bg runs A "exec oneos run -l B -- sh -c 'echo here; exec sleep 1000'"
 in_bg verb A "exec oneos wait $p"
 expect 'all of them are at it' eventually 5 'out reads | grep -qx first && out runs | grep -qx here'
 
+takes=$(on A "exec 3<>/oneos/machines/B/procs/clone && read -r name <&3 && echo exec cat >&3 && echo \$name")
+unplug B
+in_bg closes A "echo lost | call write /oneos/procs/$takes/stdin"
+expect 'who has written to it waits for it to arrive' always 1 '! ended closes'
+
 began=$(now_ms)
 power_off B
+plug B # what its kernel still has to say would keep the cable
 torn[B]=1
 expect 'B is dead' eventually 4 'state_is A B dead && state_is C B dead'
 expect 'nobody gives its processes up at once' always 20 '! ended waits && ! ended also && ! ended reads && ! ended runs'
@@ -33,6 +39,7 @@ expect 'also C says so' eval 'result 5 also && same "lost B" "$(out also)"'
 expect 'the reader got an error, not an end' eval 'result 10 reads | grep -qx 1 && err reads && err reads | grep -q "Input/output error"'
 expect 'it has what was written before' same first "$(out reads)"
 expect 'the writer got an error' eval 'result 10 writes | grep -qx 1 && err writes'
+expect 'the close of who had written says so, too' eval 'result 10 closes | grep -qx 1 && err closes | grep -qx EIO'
 expect 'oneos run says 125 and why' eval 'result 10 runs | grep -qx 125 && err runs && err runs | grep -qw B'
 expect 'oneos wait says 125 and why' eval 'result 10 verb | grep -qx 125; cat "$T/bg/verb.status"; err verb; grep -qx 125 "$T/bg/verb.status" && { out verb; err verb; } | grep -w B'
 expect 'who asks later is told at once' within 1000 on A "timeout 5 cat /oneos/procs/$p/wait | grep -qx 'lost B'"

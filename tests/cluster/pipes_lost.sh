@@ -51,17 +51,19 @@ expect 'bytes have come to the stdin of a process' eventually 5 on C "timeout 0.
 expect 'a line has come down' eventually 5 eval 'out reader | grep -q line'
 eventually 5 'on C grep -q "^late stream 0 1 " $P/status' || die 'C does not know of the writer of late'
 
+eventually 20 on C grep -qx 'voters 3' /oneos/status || die 'not all of them vote'
 cut A
 power_off B
 began=$(now_ms)
 expect 'the machines are dead after a few seconds' eventually 6 on C 'grep -qx dead /oneos/machines/A/state && grep -qx dead /oneos/machines/B/state'
-take C late
+in_bg alone C "call read $P/late 6000"
 expect 'nobody is told of an end for 25 s' always $(((began + 25000 - $(now_ms)) / 1000)) \
     '! ended take_cut && ! ended take_off && ! ended take_back && ! ended waiter && ! ended writer'
 for name in cut off back; do
     expect "$name: the reader gets EIO after the window" eval "result 15 take_$name && same EIO \"\$(err take_$name)\""
 done
 echo "# $(($(now_ms) - began)) ms"
+expect 'one machine of three cannot begin to hold a pipe' eval 'result 1 alone; same EAGAIN "$(err alone)"'
 expect 'a writer whose reader is lost gets EPIPE' eval 'result 15 writer && err writer | grep -q "Broken pipe"'
 expect 'wait says that A is lost' eval 'result 15 waiter && same "lost A" "$(out waiter)"'
 expect '... and that B is' eval 'result 15 off_watched && same "lost B" "$(out off_watched)"'
@@ -75,6 +77,7 @@ done
 join A
 expect 'A is alive again' eventually 15 on C 'grep -qx alive /oneos/machines/A/state'
 expect 'who read on A from C has got EIO as well' eval 'result 15 reader; err reader | grep -q "Input/output error"'
+take C late
 expect 'what a writer there still holds for a pipe that nobody read comes late, but comes' eventually 10 taken late
 for name in cut back off; do
     in_bg again C "timeout 10 cat $P/$name"

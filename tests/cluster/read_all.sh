@@ -12,6 +12,8 @@ for id in A B; do
     on A "exec 3<>/oneos/machines/$id/procs/clone && echo 'exec sh -c \"echo out; echo err >&2; exec sleep 1000\"' >&3"
     on A "exec 3<>/oneos/machines/$id/procs/clone && echo 'exec sh -c \"echo out; exit 3\"' >&3"
 done
+placed() { on "$1" 'cat /oneos/services/*/machine/state' && [ "$(on "$1" 'cat /oneos/services/*/machine/state' | grep -c alive)" = 4 ]; }
+expect 'the services have been placed' eventually 5 'placed A && placed B'
 in_bg never-started A 'exec 3<>/oneos/machines/B/procs/clone && read -r name <&3 && exec sleep infinity'
 on A touch /oneos/pipes/p
 states()

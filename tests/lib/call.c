@@ -4,9 +4,9 @@
  *   call write PATH       writes all of standard input with one write(2)
  *   call read PATH [MS]   copies PATH to standard output until its end, an error, or MS (1000)
  *   call writenb PATH, call readnb PATH    the same with O_NONBLOCK; the latter reads once
- *   call open PATH        opens for reading
- *   call create PATH      makes a new file
- *   call mkfifo PATH
+ *   call clone PATH       opens a clone with O_NONBLOCK, writes standard input unless that is
+ * empty, then prints the name that it reads; before the write that must be EAGAIN call open PATH
+ * opens for reading call create PATH      makes a new file call mkfifo PATH
  *
  * Says on standard error how it ended, in one word: `ok`, the name of the errno, `short N` for a
  * write that took only N bytes, `blocked` for a read that was still waiting. Exit: 0 for ok, 2 for
@@ -84,6 +84,26 @@ static int do_readnb(const char *path)
     return verdict(fd < 0 || read(fd, &byte, 1) < 0 ? errno : 0);
 }
 
+static int do_clone(const char *path)
+{
+    static char buf[64 << 10];
+    size_t n = fread(buf, 1, sizeof buf, stdin);
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC), err = 0;
+    char name[256];
+    ssize_t k;
+
+    if (fd < 0)
+        return verdict(errno);
+    if (read(fd, name, sizeof name) >= 0 || errno != EAGAIN)
+        return verdict(EEXIST);
+    if (n > 0 && write(fd, buf, n) < 0)
+        err = errno;
+    if (n > 0 && (k = read(fd, name, sizeof name)) > 0 &&
+        (fwrite(name, 1, (size_t)k, stdout) < (size_t)k || fflush(stdout)))
+        return verdict(errno);
+    return verdict(err);
+}
+
 int main(int argc, char **argv)
 {
     const char *verb = argc > 2 ? argv[1] : "";
@@ -96,12 +116,14 @@ int main(int argc, char **argv)
         return do_readnb(argv[2]);
     if (!strcmp(verb, "read"))
         return do_read(argv[2], argc > 3 ? atol(argv[3]) : 1000);
+    if (!strcmp(verb, "clone"))
+        return do_clone(argv[2]);
     if (!strcmp(verb, "open"))
         return verdict(open(argv[2], O_RDONLY | O_CLOEXEC) < 0 ? errno : 0);
     if (!strcmp(verb, "create"))
         return verdict(open(argv[2], O_WRONLY | O_CREAT | O_EXCL, 0666) < 0 ? errno : 0);
     if (!strcmp(verb, "mkfifo"))
         return verdict(mkfifo(argv[2], 0666) < 0 ? errno : 0);
-    fprintf(stderr, "usage: call write|read|writenb|readnb|open|create|mkfifo PATH [MS]\n");
+    fprintf(stderr, "usage: call write|read|writenb|readnb|clone|open|create|mkfifo PATH [MS]\n");
     return 64;
 }

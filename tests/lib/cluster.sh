@@ -187,6 +187,7 @@ power_on()
         kill -0 "${holder[$id]}" 2>/dev/null || die "machine $id did not boot"
     done
     exec 8>&-
+    ip link del "$port" 2>/dev/null # the kernel takes its time with that of a machine that is off
     ip link add "$port" type veth peer name eth0 netns "${holder[$id]}" || die "machine $id has no network"
     ip link set "$port" master "lan${lan_of[$id]}" up
     on "$id" ip addr add "$(address "$id")/24" dev eth0
@@ -254,6 +255,56 @@ plug()
 {
     ip link set "m${number[$1]}" up
 }
+
+# part ID...: those machines and the others no longer hear each other. heal: all are on their switch again.
+part()
+{
+    local id
+    ip link show parted >/dev/null 2>&1 ||
+        { ip link add parted type bridge mcast_snooping 0 && ip link set parted up; } || die "no second switch"
+    for id in "$@"; do
+        ip link set "m${number[$id]}" master parted
+    done
+}
+
+heal()
+{
+    local id
+    for id in "${!number[@]}"; do
+        ip link set "m${number[$id]}" master "lan${lan_of[$id]}"
+    done
+}
+
+# mute A B: what A sends to B is lost, the other way it is not. unmute A B.
+mute()
+{
+    on "$1" ip neigh replace "$(address "$2")" lladdr 02:00:00:00:00:99 dev eth0 nud permanent
+}
+
+unmute()
+{
+    on "$1" ip neigh del "$(address "$2")" dev eth0
+}
+
+# ---- the registry ----
+
+# The registry's state on a machine, without what only that machine needs.
+registry_of() { on "$1" cat "/oneos/machines/$1/registry"; }
+
+# Those machines have the same registry, with a leader.
+same_registry()
+{
+    local id want
+    want=$(registry_of "$1") && [ -n "$want" ] || return 1
+    for id in "$@"; do
+        on "$id" grep -qx 'quorum yes' /oneos/status && same "$want" "$(registry_of "$id")" || return 1
+    done
+}
+
+# figure ID KEY: the value of that key in the status of the machine.
+figure() { on "$1" sed -n "s/^$2 //p" /oneos/status; }
+
+leader_of() { figure "$1" leader; }
 
 # slow ID DELAY [LOSS]: what the machine sends, e.g. slow A 100ms 5%. Fails where the kernel cannot.
 slow()

@@ -1,0 +1,233 @@
+#!/usr/bin/env bash
+# Five machines write while random faults come: daemons are killed (also most of them at once), machines lose their
+# power, cables are drawn, the switch falls apart, links work one way or are slow, a disk is full, a daemon is stopped.
+# All that the clients did is judged in the end: linearizable, nothing lost, nothing twice; and nothing has grown.
+# SOAK_SECONDS (60) is how long the faults go on; SOAK_SEED repeats their order.
+SOAK_SECONDS=${SOAK_SECONDS:-60}
+LIMIT=$((SOAK_SECONDS + 240)) # of them, what comes before and after
+. "$(dirname "$0")/../lib/cluster.sh"
+SEED=${SOAK_SEED:-$((EPOCHSECONDS % 32768))}
+RANDOM=$SEED
+echo "# SOAK_SEED=$SEED SOAK_SECONDS=$SOAK_SECONDS"
+
+IDS=(A B C D E)
+STATE_SIZE=64m  # of each machine's state folder, a disk of its own
+KEYS=3          # shared names at a time
+PAUSE_MS=250    # of a client between two rounds, on average
+AT_ONCE=3       # most faults at a time
+P=/oneos/pipes
+
+declare -A is=()      # ID: up, dead, off or stopped
+declare -A full=() ends=() undo=() # ID of a full disk; of each fault: when it ends, and how
+clients=0 faults=0
+
+pick() { echo "${IDS[RANDOM % ${#IDS[@]}]}"; }
+
+# Waits that many ms: how long a fault is there is what is tested.
+pass() { read -rt "$(($1 / 1000)).$(printf %03d $(($1 % 1000)))" -u 9 _ || true; }
+
+write_on()
+{
+    clients=$((clients + 1))
+    in_bg "client$clients" "$1" soak_client "$T/history.$clients" "$1$clients" $P $KEYS $PAUSE_MS
+}
+
+# bring_up ID: whatever it was, it runs again.
+bring_up()
+{
+    local id=$1
+    empty "$id" # a daemon refuses to start without room, and says so: fulldisk.sh
+    case ${is[$id]} in
+    up) return ;;
+    off) power_on "$id" ;;
+    esac
+    launch "$id" oneosd "$id"
+    eventually 5 "[ -s '$T/$id/pid' ] || ! running $id" >/dev/null # the next fault finds it
+    [ "${is[$id]}" != off ] || write_on "$id"
+    is[$id]=up
+}
+
+# ---- faults: FAULT NAME [WORD...] sets `undo` and fails where it cannot be now
+
+hit() { undo[$1]=$2 ends[$1]=$(($(now_ms) + $3)); echo "# $(elapsed) s: $1, for $3 ms"; }
+
+slay()
+{
+    local id
+    for id; do
+        [ "${is[$id]}" = up ] || continue
+        kill9 "$id"
+        is[$id]=dead
+    done
+}
+
+fault_kill() { local id; id=$(pick); [ "${is[$id]}" = up ] && slay "$id" && hit "kill $id" "bring_up $id" $((RANDOM % 4000)); }
+# The one that leads, as its killers like it.
+fault_leader()
+{
+    local id leader
+    id=$(pick)
+    [ "${is[$id]}" = up ] && leader=$(on "$id" timeout 1 sed -n 's/^leader //p' /oneos/status 2>/dev/null) &&
+        [ -n "${is[$leader]:-}" ] && slay "$leader" && hit "kill the leader $leader" "bring_up $leader" $((RANDOM % 4000))
+}
+fault_most() { local n=$((RANDOM % 3 + 3)); slay "${IDS[@]:5-n}" && hit "kill $n: ${IDS[*]:5-n}" "bring_all" $((RANDOM % 3000)); }
+fault_off()
+{
+    local id
+    id=$(pick)
+    [ "${is[$id]}" != off ] && power_off "$id" && is[$id]=off && hit "power off $id" "bring_up $id" $((RANDOM % 6000))
+}
+takes_part() { on "$1" timeout 2 bash -c '[ $(wc -c </oneos/status) -gt 0 ]' 2>/dev/null; }
+fault_stop()
+{
+    local id
+    id=$(pick)
+    [ "${is[$id]}" = up ] && [ -z "${full[$id]:-}" ] && takes_part "$id" && stop "$id" && is[$id]=stopped && hit "stop $id" "bring_up $id" $((RANDOM % 4000))
+}
+fault_unplug() { local id; id=$(pick); [ "${is[$id]}" != off ] && unplug "$id" && hit "unplug $id" "replug $id" $((RANDOM % 6000 + 200)); }
+fault_part()
+{
+    local two
+    two=$(pick)
+    [ "${is[A]}" != off ] && [ "${is[$two]}" != off ] || return
+    part "$two" A
+    hit "part A $two" heal_all $((RANDOM % 8000 + 200))
+}
+fault_mute()
+{
+    local from to
+    from=$(pick) to=$(pick)
+    [ "$from" != "$to" ] && [ "${is[$from]}" != off ] && mute "$from" "$to" && hit "mute $from $to" "hears $from $to" $((RANDOM % 8000))
+}
+fault_slow()
+{
+    local id
+    id=$(pick)
+    [ "${is[$id]}" != off ] && slow "$id" $((RANDOM % 200 + 20))ms 3% && hit "slow $id" "fast $id" $((RANDOM % 8000))
+}
+fault_full()
+{
+    local id
+    id=$(pick)
+    [ "${is[$id]}" = up ] && [ -z "${full[$id]:-}" ] || return
+    head -c 100M /dev/zero >"$HOME/.oneos/$id/filler" 2>/dev/null
+    full[$id]=1
+    hit "full $id" "empty $id" $((RANDOM % 8000 + 500))
+}
+
+bring_all() { local id; for id in "${IDS[@]}"; do bring_up "$id"; done; }
+replug() { [ "${is[$1]}" = off ] || plug "$1"; }
+hears() { [ "${is[$1]}" = off ] || unmute "$1" "$2" 2>/dev/null; }
+fast() { [ "${is[$1]}" = off ] || on "$1" tc qdisc del dev eth0 root 2>/dev/null; }
+empty() { rm -f "$HOME/.oneos/$1/filler"; unset "full[$1]"; }
+heal_all() { heal 2>/dev/null; }
+
+FAULTS=(kill kill kill leader leader most off off stop unplug unplug part part mute mute slow full full)
+
+elapsed() { echo $((($(now_ms) - began) / 1000)); }
+
+undo_those_due()
+{
+    local name
+    for name in "${!ends[@]}"; do
+        [ "$(now_ms)" -ge "${ends[$name]}" ] || [ -n "${1:-}" ] || continue
+        ${undo[$name]}
+        unset "ends[$name]" "undo[$name]"
+    done
+}
+
+# A daemon that is to run does.
+none_fell()
+{
+    local id
+    for id in "${IDS[@]}"; do
+        [ "${is[$id]}" != up ] || running "$id" || {
+            echo "oneosd $id ended by itself, with $(cat "$T/$id/status")"
+            return 1
+        }
+    done
+}
+
+# ---- what must not grow: of each machine KiB in memory, descriptors, KiB of state
+
+sizes()
+{
+    local id
+    for id in "${IDS[@]}"; do
+        [ "${is[$id]}" != up ] || echo "$id $(rss "$id") $(fds "$id") $(du -sk --exclude=filler "$HOME/.oneos/$id" | awk "{ print \$1 }")"
+    done 2>/dev/null | awk 'NF == 4'
+}
+
+# most COLUMN FILE
+most() { awk -v c="$1" '$c > most { most = $c } END { print most + 0 }' "$2"; }
+
+# grew_less COLUMN BY: the most of any machine now is less than BY above what it was after the first minute.
+grew_less()
+{
+    local was is
+    was=$(most "$1" "$T/sizes.first") is=$(most "$1" "$T/sizes.last")
+    echo "was $was, is $is, $2 more are allowed"
+    [ "$is" -le $((was + $2)) ]
+}
+
+# ---- the story
+
+for id in "${IDS[@]}"; do
+    mkdir -p "$HOME/.oneos/$id"
+    mount -t tmpfs -o "size=$STATE_SIZE,mode=700" tmpfs "$HOME/.oneos/$id"
+done
+machines "${IDS[@]}"
+for id in "${IDS[@]}"; do
+    start "$id"
+    is[$id]=up
+done
+expect 'five machines, all of which vote' eventually 20 'same_registry A B C D E && same "5 5" "$(figure A voters) $(figure A voters_alive)"'
+for id in "${IDS[@]}"; do
+    write_on "$id"
+done
+
+began=$(now_ms)
+first_at=$((began + 60000)) look_at=$((began + 60000))
+[ "$SOAK_SECONDS" -gt 90 ] || first_at=$((began + SOAK_SECONDS * 400))
+while [ "$(elapsed)" -lt "$SOAK_SECONDS" ]; do
+    pass $((RANDOM % 1500 + 100))
+    none_fell >"$T/fell" || expect "no daemon falls by itself (after $(elapsed) s)" eval "cat '$T/fell'; false"
+    undo_those_due
+    if [ "${#ends[@]}" -lt $AT_ONCE ]; then
+        "fault_${FAULTS[RANDOM % ${#FAULTS[@]}]}" && faults=$((faults + 1))
+    fi
+    if [ ! -e "$T/sizes.first" ] && [ "$(now_ms)" -gt "$first_at" ]; then
+        sizes >"$T/sizes.first"
+    fi
+    if [ "$(now_ms)" -gt "$look_at" ]; then
+        look_at=$(($(now_ms) + 60000))
+        sizes | sed "s/^/# after $(elapsed) s: /"
+    fi
+done
+undo_those_due all
+heal_all
+bring_all
+echo "# $faults faults"
+
+expect 'all have the same registry, 30 s after the last fault' eventually 30 same_registry "${IDS[@]}"
+for ((i = 1; i <= clients; i++)); do
+    ended "client$i" || signal "client$i" TERM
+    expect "client $i has ended" result 15 "client$i"
+done
+expect 'all still have' eventually 10 same_registry "${IDS[@]}"
+for id in "${IDS[@]}"; do
+    on "$id" ls $P | grep -F . >"$T/list.$id" # not ctl, error, status
+    expect "$id has what A has" cmp "$T/list.A" "$T/list.$id"
+done
+expect 'all that was done can be told as one story: nothing lost, nothing twice' \
+    check_history -l "$T/list.A" -l "$T/list.E" "$T"/history.*
+sed 's/^/# /' "$T/output"
+none_fell >"$T/fell" || cat "$T/fell"
+expect 'no daemon fell by itself' none_fell
+sizes | tee "$T/sizes.last" | sed 's/^/# in the end: /'
+expect 'each can be measured' eval '[ -s "$T/sizes.first" ] && same 5 "$(wc -l <"$T/sizes.last")"'
+sanitized || expect 'memory has not grown by more than 24 MiB' grew_less 2 $((24 * 1024))
+expect 'no descriptors were left open' grew_less 3 24
+# The log is trimmed every 16,384 entries, to the last 4,096.
+expect 'the state on disk has not grown by more than 32 MiB' grew_less 4 $((32 * 1024))
+finish
