@@ -3,12 +3,14 @@
 #
 # Three machines in namespaces (tests/lib/cluster.sh), one table. A measure and its baseline take turns within
 # one run, and medians are compared: the ratios hold better than the figures. Sections: idle run stream
-# neighbours pipe files; without one, all. In the environment: MIB (1024), what a stream carries;
-# ROUNDS (7) of streams; COMMANDS (60), how often `true` is run.
+# neighbours pipe files registry; without one, all. In the environment: MIB (1024), what a stream carries;
+# ROUNDS (7) of streams; COMMANDS (60), how often `true` is run; see registry.sh for its own.
 #
 # Where others load the machine, `chrt -r 20 make bench` gives nearly the figures of an idle one.
 LIMIT=${LIMIT:-3000}
 . "$(dirname "$0")/../lib/cluster.sh"
+. "$(dirname "$0")/../lib/told.sh"
+. "$(dirname "$0")/registry.sh"
 
 MIB=${MIB:-1024} ROUNDS=${ROUNDS:-7} COMMANDS=${COMMANDS:-60} IDLE=${IDLE:-30}
 BENCH=$BUILD/tests/bench
@@ -106,11 +108,6 @@ ssh_end()
     on A "${SSH[@]}" -o ControlPath="$T/ssh/master" -O exit "$(address B)" 2>/dev/null
     signal sshdA TERM
     signal sshdB TERM
-}
-
-expect_quiet()
-{
-    "$@" >"$T/output" 2>&1 || die "$* - $(cat "$T/output")"
 }
 
 # ---- run: a command on another machine, and its status ----
@@ -263,24 +260,37 @@ bench_files()
     expect_quiet result 5 pass
 }
 
-machines A B C
-for id in A B C; do
-    start "$id"
-done
-for id in A B C; do
-    expect_quiet eventually 10 on "$id" 'grep -qx alive /oneos/machines/A/state &&
-        grep -qx alive /oneos/machines/B/state && grep -qx alive /oneos/machines/C/state'
-done
+# The daemons that all sections but `registry` are about.
+daemons_begin()
+{
+    local id
+    machines A B C
+    for id in A B C; do
+        start "$id"
+    done
+    for id in A B C; do
+        expect_quiet eventually 10 on "$id" 'grep -qx alive /oneos/machines/A/state &&
+            grep -qx alive /oneos/machines/B/state && grep -qx alive /oneos/machines/C/state'
+    done
+}
+
+daemons_end()
+{
+    local id
+    sleep 12 # free blocks are given back after 5 s to 10 s in which nobody needed them
+    for id in A B C; do
+        echo "# $id afterwards: $(rss "$id") KiB resident, at most $(rss_peak "$id") KiB"
+    done
+    ssh_end
+}
+
+[ $# -gt 0 ] || set -- idle run stream neighbours pipe files registry
+[ "$*" = registry ] || daemons_begin
 echo "# $(nproc) cores, Linux $(uname -r), load average $(head -c 14 /proc/loadavg), $(chrt -p $$ | sed -n 's/.*policy: //p')"
 # shellcheck disable=SC2059
 printf "$format" measure OneOS against its ratio reach
-[ $# -gt 0 ] || set -- idle run stream neighbours pipe files
 for section in "$@"; do
     "bench_$section"
 done
-sleep 12 # free blocks are given back after 5 s to 10 s in which nobody needed them
-for id in A B C; do
-    echo "# $id afterwards: $(rss "$id") KiB resident, at most $(rss_peak "$id") KiB"
-done
-ssh_end
+[ "$*" = registry ] || daemons_end
 finish
