@@ -61,7 +61,8 @@ static void ignore(struct schan *c)
     (void)c;
 }
 
-static const struct session_ops ops = { on_open, on_opened, on_data, on_rc, on_rc, ignore, ignore };
+static const struct session_ops ops = { on_open, on_opened, on_data, on_rc,
+                                        on_rc,   ignore,    ignore,  ignore };
 
 static void drain(struct session *s)
 {

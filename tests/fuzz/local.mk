@@ -45,12 +45,36 @@ tests_fuzz_fuzz_token_SOURCES = tests/fuzz/fuzz_token.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_token_LDADD = $(FUZZ_NET_LIBS)
 tests_fuzz_fuzz_token_LDFLAGS = $(FUZZ_LINK)
 
-
 FUZZ_TARGETS += tests/fuzz/fuzz_tree
 tests_fuzz_fuzz_tree_SOURCES = tests/fuzz/fuzz_tree.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_tree_LDADD = libtree.a libbase.a $(BASE_LIBS)
 tests_fuzz_fuzz_tree_LDFLAGS = $(FUZZ_LINK)
-FUZZ_TARGETS += tests/fuzz/fuzz_rendezvous
-tests_fuzz_fuzz_rendezvous_SOURCES = tests/fuzz/fuzz_rendezvous.c $(FUZZ_MAIN)
-tests_fuzz_fuzz_rendezvous_LDADD = librun.a libcluster.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS)
-tests_fuzz_fuzz_rendezvous_LDFLAGS = $(FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_raft_disk
+tests_fuzz_fuzz_raft_disk_SOURCES = tests/fuzz/fuzz_raft_disk.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_raft_disk_LDADD = libcluster.a libbase.a $(CLUSTER_LIBS) $(NET_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_raft_disk_LDFLAGS = $(FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_lmdb_check
+tests_fuzz_fuzz_lmdb_check_SOURCES = tests/fuzz/fuzz_lmdb_check.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_lmdb_check_LDADD = libcluster.a libbase.a $(CLUSTER_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_lmdb_check_LDFLAGS = $(FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/fuzz_standing
+tests_fuzz_fuzz_standing_SOURCES = tests/fuzz/fuzz_standing.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_standing_LDADD = libcluster.a libbase.a $(BASE_LIBS)
+tests_fuzz_fuzz_standing_LDFLAGS = $(FUZZ_LINK)
+
+FUZZ_REGISTRY_LIBS = libcluster.a libnet.a libbase.a $(CLUSTER_LIBS) $(NET_LIBS) $(BASE_LIBS)
+FUZZ_TARGETS += tests/fuzz/fuzz_registry
+tests_fuzz_fuzz_registry_SOURCES = tests/fuzz/fuzz_registry.c tests/unit/tempdir.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_registry_LDADD = $(FUZZ_REGISTRY_LIBS)
+tests_fuzz_fuzz_registry_LDFLAGS = $(FUZZ_LINK)
+FUZZ_TARGETS += tests/fuzz/fuzz_registry_dump
+tests_fuzz_fuzz_registry_dump_SOURCES = tests/fuzz/fuzz_registry_dump.c tests/unit/tempdir.h $(FUZZ_MAIN)
+tests_fuzz_fuzz_registry_dump_LDADD = $(FUZZ_REGISTRY_LIBS)
+tests_fuzz_fuzz_registry_dump_LDFLAGS = $(FUZZ_LINK)
+
+FUZZ_TARGETS += tests/fuzz/fuzz_consensus
+tests_fuzz_fuzz_consensus_SOURCES = tests/fuzz/fuzz_consensus.c tests/unit/consensus_kit.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_consensus_LDADD = libcluster.a libbase.a $(CLUSTER_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_consensus_LDFLAGS = $(FUZZ_LINK)

@@ -7,9 +7,29 @@ libsim_a_SOURCES = tests/sim/sim.c tests/sim/sim.h
 check_PROGRAMS += tests/sim/sim_member
 TESTS += tests/sim/sim_member
 tests_sim_sim_member_SOURCES = tests/sim/sim_member.c
-tests_sim_sim_member_LDADD = libsim.a libcluster.a libbase.a $(BASE_LIBS)
+tests_sim_sim_member_LDADD = libsim.a libcluster.a libbase.a $(CLUSTER_LIBS) $(BASE_LIBS)
 
-check_PROGRAMS += tests/sim/sim_rendezvous
-TESTS += tests/sim/sim_rendezvous
-tests_sim_sim_rendezvous_SOURCES = tests/sim/sim_rendezvous.c tests/sim/sim.c tests/sim/sim.h
-tests_sim_sim_rendezvous_LDADD = librun.a libcluster.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS)
+check_PROGRAMS += tests/sim/sim_pipe_names
+TESTS += tests/sim/sim_pipe_names
+tests_sim_sim_pipe_names_SOURCES = tests/sim/sim_pipe_names.c
+tests_sim_sim_pipe_names_SOURCES += tests/lib/registry_model.c tests/lib/registry_model.h
+tests_sim_sim_pipe_names_LDADD = libsim.a librun.a libbase.a $(BASE_LIBS)
+
+check_PROGRAMS += tests/sim/sim_formation
+TESTS += tests/sim/sim_formation
+tests_sim_sim_formation_SOURCES = tests/sim/sim_formation.c
+tests_sim_sim_formation_SOURCES += tests/sim/form_world.c tests/sim/form_steps.c tests/sim/form_log.c
+tests_sim_sim_formation_SOURCES += tests/sim/form_world.h
+tests_sim_sim_formation_LDADD = libsim.a libcluster.a libbase.a $(CLUSTER_LIBS) $(BASE_LIBS)
+
+check_PROGRAMS += tests/sim/sim_placement
+TESTS += tests/sim/sim_placement
+tests_sim_sim_placement_SOURCES = tests/sim/sim_placement.c
+tests_sim_sim_placement_LDADD = libsim.a libcluster.a libbase.a $(CLUSTER_LIBS) $(BASE_LIBS)
+
+check_PROGRAMS += tests/sim/sim_consensus
+TESTS += tests/sim/sim_consensus
+tests_sim_sim_consensus_SOURCES = tests/sim/sim_consensus.c tests/sim/cons_world.c tests/sim/cons_world.h
+tests_sim_sim_consensus_SOURCES += tests/sim/cons_disk.c tests/sim/cons_client.c
+tests_sim_sim_consensus_SOURCES += tests/lib/linear.c tests/lib/linear.h
+tests_sim_sim_consensus_LDADD = libsim.a libcluster.a libbase.a $(CLUSTER_LIBS) $(BASE_LIBS)

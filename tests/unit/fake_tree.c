@@ -23,7 +23,7 @@
 struct proc {
     pid_t pid; /* 0 before exec */
     int in, out, err, writers;
-    bool lost;
+    bool lost, named; /* named: its name was read by its maker */
     char wait[64], error[400];
     const char *env[64];
     int nenv;
@@ -323,7 +323,10 @@ static int on_read(const char *path, char *to, size_t size, off_t at, struct fus
     (void)path;
     switch (fi->fh % FILES) {
     case CLONE:
-        return at ? 0 : snprintf(to, size, "A.%d\n", (int)(p - procs));
+        if (p->named)
+            return 0;
+        p->named = true;
+        return snprintf(to, size, "A.%d\n", (int)(p - procs));
     case STDOUT:
     case STDERR:
         if (!wait_started(p))

@@ -124,7 +124,7 @@ if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_member
 TESTS += tests/unit/test_member
 tests_unit_test_member_SOURCES = tests/unit/test_member.c
-tests_unit_test_member_LDADD = libcluster.a libbase.a $(UNIT_LIBS) $(BASE_LIBS)
+tests_unit_test_member_LDADD = libcluster.a libbase.a $(UNIT_LIBS) $(CLUSTER_LIBS) $(BASE_LIBS)
 endif
 
 check_PROGRAMS += tests/unit/test_tree
@@ -135,21 +135,16 @@ tests_unit_test_tree_LDADD = libtree.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test_rows
 TESTS += tests/unit/test_rows
 tests_unit_test_rows_SOURCES = tests/unit/test_rows.c
-tests_unit_test_rows_LDADD = libtree.a librun.a libcluster.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+tests_unit_test_rows_LDADD = libtree.a librun.a libcluster.a libnet.a libbase.a $(CLUSTER_LIBS) $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 dist_check_SCRIPTS += tests/unit/test_man.sh
 TESTS += tests/unit/test_man.sh
-RV_TEST_LIBS = librun.a libcluster.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 
-check_PROGRAMS += tests/unit/test_rendezvous
-TESTS += tests/unit/test_rendezvous
-tests_unit_test_rendezvous_SOURCES = tests/unit/test_rendezvous.c
-tests_unit_test_rendezvous_SOURCES += tests/unit/rv_world.c tests/unit/rv_world.h
-tests_unit_test_rendezvous_LDADD = $(RV_TEST_LIBS)
-
-check_PROGRAMS += tests/unit/test_rendezvous_msg
-TESTS += tests/unit/test_rendezvous_msg
-tests_unit_test_rendezvous_msg_SOURCES = tests/unit/test_rendezvous_msg.c
-tests_unit_test_rendezvous_msg_LDADD = $(RV_TEST_LIBS)
+check_PROGRAMS += tests/unit/test_pipe_names
+TESTS += tests/unit/test_pipe_names
+tests_unit_test_pipe_names_SOURCES = tests/unit/test_pipe_names.c
+tests_unit_test_pipe_names_SOURCES += tests/unit/pn_world.c tests/unit/pn_world.h
+tests_unit_test_pipe_names_SOURCES += tests/lib/registry_model.c tests/lib/registry_model.h
+tests_unit_test_pipe_names_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
 RUN_TEST_LIBS = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
@@ -162,6 +157,11 @@ check_PROGRAMS += tests/unit/test_streams
 TESTS += tests/unit/test_streams
 tests_unit_test_streams_SOURCES = tests/unit/test_streams.c tests/unit/runkit.h
 tests_unit_test_streams_LDADD = $(RUN_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_flow_sync
+TESTS += tests/unit/test_flow_sync
+tests_unit_test_flow_sync_SOURCES = tests/unit/test_flow_sync.c tests/unit/flowkit.h
+tests_unit_test_flow_sync_LDADD = $(RUN_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_proctab
 TESTS += tests/unit/test_proctab
@@ -182,3 +182,123 @@ check_PROGRAMS += tests/unit/test_procs
 TESTS += tests/unit/test_procs
 tests_unit_test_procs_SOURCES = tests/unit/test_procs.c tests/unit/runkit.h
 tests_unit_test_procs_LDADD = librun.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+REGISTRY_TEST_LIBS = libcluster.a libnet.a libbase.a $(CLUSTER_LIBS) $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_registry
+TESTS += tests/unit/test_registry
+tests_unit_test_registry_SOURCES = tests/unit/test_registry.c
+tests_unit_test_registry_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_registry_LDADD = $(REGISTRY_TEST_LIBS)
+DISK_TEST_LIBS = libcluster.a libbase.a $(CLUSTER_LIBS) $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_raft_disk
+TESTS += tests/unit/test_raft_disk
+tests_unit_test_raft_disk_SOURCES = tests/unit/test_raft_disk.c
+tests_unit_test_raft_disk_SOURCES += tests/unit/diskkit.h tests/unit/tempdir.h
+tests_unit_test_raft_disk_LDADD = $(DISK_TEST_LIBS)
+check_PROGRAMS += tests/unit/test_consensus
+TESTS += tests/unit/test_consensus
+tests_unit_test_consensus_SOURCES = tests/unit/test_consensus.c
+tests_unit_test_consensus_SOURCES += tests/unit/consensus_kit.c tests/unit/consensus_kit.h
+tests_unit_test_consensus_LDADD = libcluster.a libbase.a $(CLUSTER_LIBS) $(UNIT_LIBS) $(BASE_LIBS)
+
+check_PROGRAMS += tests/unit/test_raft_disk_damage
+TESTS += tests/unit/test_raft_disk_damage
+tests_unit_test_raft_disk_damage_SOURCES = tests/unit/test_raft_disk_damage.c
+tests_unit_test_raft_disk_damage_SOURCES += tests/unit/diskkit.h tests/unit/tempdir.h
+tests_unit_test_raft_disk_damage_LDADD = $(DISK_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_raft_disk_full
+TESTS += tests/unit/test_raft_disk_full
+tests_unit_test_raft_disk_full_SOURCES = tests/unit/test_raft_disk_full.c
+tests_unit_test_raft_disk_full_SOURCES += tests/unit/diskkit.h tests/unit/tempdir.h
+tests_unit_test_raft_disk_full_LDADD = $(DISK_TEST_LIBS)
+tests_unit_test_raft_disk_full_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fallocate
+check_PROGRAMS += tests/unit/test_roles
+TESTS += tests/unit/test_roles
+tests_unit_test_roles_SOURCES = tests/unit/test_roles.c tests/unit/form_story.h
+tests_unit_test_roles_LDADD = libcluster.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_formation
+TESTS += tests/unit/test_formation
+tests_unit_test_formation_SOURCES = tests/unit/test_formation.c tests/unit/form_story.h
+tests_unit_test_formation_LDADD = libcluster.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_placement
+TESTS += tests/unit/test_placement
+tests_unit_test_placement_SOURCES = tests/unit/test_placement.c
+tests_unit_test_placement_LDADD = libcluster.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_consensus_peer
+TESTS += tests/unit/test_consensus_peer
+tests_unit_test_consensus_peer_SOURCES = tests/unit/test_consensus_peer.c
+tests_unit_test_consensus_peer_SOURCES += tests/unit/consensus_peer.c tests/unit/consensus_peer.h
+tests_unit_test_consensus_peer_SOURCES += tests/unit/consensus_kit.c tests/unit/consensus_kit.h
+tests_unit_test_consensus_peer_LDADD = libcluster.a libbase.a $(CLUSTER_LIBS) $(UNIT_LIBS) $(BASE_LIBS)
+
+check_PROGRAMS += tests/unit/test_consensus_conf
+TESTS += tests/unit/test_consensus_conf
+tests_unit_test_consensus_conf_SOURCES = tests/unit/test_consensus_conf.c
+tests_unit_test_consensus_conf_SOURCES += tests/unit/consensus_peer.c tests/unit/consensus_peer.h
+tests_unit_test_consensus_conf_SOURCES += tests/unit/consensus_kit.c tests/unit/consensus_kit.h
+tests_unit_test_consensus_conf_LDADD = libcluster.a libbase.a $(CLUSTER_LIBS) $(UNIT_LIBS) $(BASE_LIBS)
+
+check_PROGRAMS += tests/unit/test_consensus_msg
+TESTS += tests/unit/test_consensus_msg
+tests_unit_test_consensus_msg_SOURCES = tests/unit/test_consensus_msg.c
+tests_unit_test_consensus_msg_SOURCES += tests/unit/consensus_kit.c tests/unit/consensus_kit.h
+tests_unit_test_consensus_msg_LDADD = libcluster.a libbase.a $(CLUSTER_LIBS) $(UNIT_LIBS) $(BASE_LIBS)
+
+check_PROGRAMS += tests/unit/test_linear
+TESTS += tests/unit/test_linear
+tests_unit_test_linear_SOURCES = tests/unit/test_linear.c tests/lib/linear.c tests/lib/linear.h
+tests_unit_test_linear_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_registry_commands
+TESTS += tests/unit/test_registry_commands
+tests_unit_test_registry_commands_SOURCES = tests/unit/test_registry_commands.c
+tests_unit_test_registry_commands_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_registry_commands_LDADD = $(REGISTRY_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_registry_store
+TESTS += tests/unit/test_registry_store
+tests_unit_test_registry_store_SOURCES = tests/unit/test_registry_store.c
+tests_unit_test_registry_store_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_registry_store_LDADD = $(REGISTRY_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_registry_dump
+TESTS += tests/unit/test_registry_dump
+tests_unit_test_registry_dump_SOURCES = tests/unit/test_registry_dump.c
+tests_unit_test_registry_dump_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_registry_dump_LDADD = $(REGISTRY_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_registry_model
+TESTS += tests/unit/test_registry_model
+tests_unit_test_registry_model_SOURCES = tests/unit/test_registry_model.c
+tests_unit_test_registry_model_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_registry_model_LDADD = $(REGISTRY_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_registry_threads
+TESTS += tests/unit/test_registry_threads
+tests_unit_test_registry_threads_SOURCES = tests/unit/test_registry_threads.c
+tests_unit_test_registry_threads_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_registry_threads_LDADD = $(REGISTRY_TEST_LIBS)
+EXTRA_DIST += tests/unit/data
+
+check_PROGRAMS += tests/unit/test_raft_disk_model
+TESTS += tests/unit/test_raft_disk_model
+tests_unit_test_raft_disk_model_SOURCES = tests/unit/test_raft_disk_model.c
+tests_unit_test_raft_disk_model_SOURCES += tests/unit/diskkit.h tests/unit/tempdir.h
+tests_unit_test_raft_disk_model_LDADD = $(DISK_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_raft_disk_killed
+TESTS += tests/unit/test_raft_disk_killed
+tests_unit_test_raft_disk_killed_SOURCES = tests/unit/test_raft_disk_killed.c
+tests_unit_test_raft_disk_killed_SOURCES += tests/unit/diskkit.h tests/unit/tempdir.h
+tests_unit_test_raft_disk_killed_LDADD = $(DISK_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_raft_disk_fail
+TESTS += tests/unit/test_raft_disk_fail
+tests_unit_test_raft_disk_fail_SOURCES = tests/unit/test_raft_disk_fail.c
+tests_unit_test_raft_disk_fail_SOURCES += tests/unit/diskkit.h tests/unit/tempdir.h
+tests_unit_test_raft_disk_fail_LDADD = $(DISK_TEST_LIBS)

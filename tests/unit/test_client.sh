@@ -45,7 +45,7 @@ same() {
 }
 
 make_files() {
-    mkdir -p "$T/tree"/{procs/A.17,procs/A.18,machines/A/procs,machines/B,pipes}
+    mkdir -p "$T/tree"/{procs/A.17,procs/A.18,machines/A/procs,machines/B,pipes,services}
     cd "$T/tree" || exit 99
     ln -s machines/A self
     ln -s ../../../procs/A.17 machines/A/procs/17
@@ -57,6 +57,12 @@ make_files() {
     printf '%s\n' 'name mode readers writers bytes_in bytes_out buffered machine' \
         'p stream 1 0 1048576 10 99 A' "'a b' broadcast 0 0 0 0 0 -" >pipes/status
     printf '%s\n' 'cluster abc' 'id A' 'machines_alive 1' 'uptime_seconds 007' >status
+    printf '%s\n' '{"schema":1,"name":"shell","state":"running","machine":"A","epoch":3,"why":"it ran nowhere"}' \
+        '{"schema":1,"name":"web","state":"failed","machine":"B","epoch":12,"trouble":"no port","why":"w"}' \
+        '{"schema":1,"name":"scheduler","state":"unplaced","machine":"","epoch":0}' >services/all.jsonl
+    printf '%s\n' 'member/A {"node":"1f","labels":{}}' 'service/web {"machine":"B"}' '_meta {"schema":1}' >machines/A/registry
+    printf '%s\n' '1 1 change A voter' '2 1 barrier' '3 1 command {"cmd":"member.put","id":"A"}' >machines/A/registry.log
+    echo 'service/web {"machine":"A"}' >machines/B/registry
     printf '%s\n' 'gpu' 'zone lab' >machines/A/labels
     echo 'exit 3' >procs/A.17/wait
     echo 'signal KILL' >procs/A.18/wait
@@ -106,6 +112,8 @@ tables() {
     same 'machines --json is the file' "$(cat "$T/tree/machines/all.jsonl")" "$("$oneos" machines --json)"
     check 'pipes' 0 'PIPE*p *stream *1MiB *10B*a b *broadcast*' "$oneos" pipes
     check 'pipes --json' 0 '{"name":"p",*"bytes_in":1048576,*{"name":"a b",*' "$oneos" --json pipes
+    check 'services' 0 'SERVICE*shell *running *A *3 *it ran nowhere*web *failed *B *12 *no port*scheduler *unplaced *-*' "$oneos" services
+    same 'services --json is the file' "$(cat "$T/tree/services/all.jsonl")" "$("$oneos" services --json)"
     check 'status' 0 'cluster abc*' "$oneos" status
     check 'status --json' 0 '{"cluster":"abc","id":"A","machines_alive":1,"uptime_seconds":"007"}' \
         "$oneos" status --json
@@ -149,6 +157,71 @@ machines() {
     check 'token without an answer' 125 '*gave no token' "$oneos" token
     check 'doctor finds the pending machine' 1 '*wrong *B asks to join*' "$oneos" doctor
     check 'doctor --json' 1 '*"check":"machines","verdict":"wrong"*' "$oneos" doctor --json
+    check 'doctor finds what the services lack' 1 '*web fails on B: no port; *scheduler runs nowhere*' "$oneos" doctor
+    check 'doctor finds that nobody leads' 1 '*wrong  registry *nobody leads*' "$oneos" doctor
+}
+
+# says STATUS-LINES MACHINES WHAT WANTED: what doctor makes of such a system.
+says() {
+    printf '%b' "$1" >"$T/tree/status"
+    printf '%b' "$2" >"$T/tree/machines/all.jsonl"
+    same "doctor: $3" "$4" "$("$oneos" doctor | grep -E '^[a-z]+ +(registry|machines|services) ' | sed -E 's/ +/ /g')"
+}
+
+# one ID STATE [MORE]: a line of machines/all.jsonl
+one() { printf '{"schema":1,"id":"%s","state":"%s"%s}\\n' "$1" "$2" "${3:+,$3}"; }
+
+doctor_of_trees() {
+    local now=$EPOCHSECONDS fine=$'\nok services 4 services have their machines' name ids
+    local quorum='leader A\nquorum yes\nvoters 3\nvoters_alive 3\nmachines_alive 3\n'
+    for name in filesystem scheduler shell web; do
+        echo "{\"schema\":1,\"name\":\"$name\",\"state\":\"running\",\"machine\":\"A\",\"epoch\":1}"
+    done >"$T/tree/services/all.jsonl"
+    ids=$(one A alive)$(one B alive)
+    says "$quorum" "$ids$(one C alive "\"clock_us\":${now}000000")" 'all is well' \
+        $'ok registry it has a leader, and 3 of 3 voters\nok machines 3 of 3 machines are alive'"$fine"
+    says "trouble no quorum: 1 of 3 voters; start it\n" "$(one A alive)" 'trouble is said as it is' \
+        $'wrong registry no quorum: 1 of 3 voters; start it\nok machines 1 of 1 machines are alive'"$fine"
+    says 'leader A\nquorum yes\nvoters 1\nvoters_alive 1\nmachines_alive 2\n' "$ids" 'one voter of two machines' \
+        "note registry one machine votes: nothing can be changed while it is down; with a third machine any one may be down
+ok machines 2 of 2 machines are alive$fine"
+    says "$quorum" "$ids$(one C dead '"role":"voter"')" 'a dead voter' \
+        "ok registry it has a leader, and 3 of 3 voters
+wrong machines C is dead and still a voter, so that fewer others may fail: start oneosd there, or take it off the list with \`oneos forget\`$fine"
+    says "$quorum" "$ids$(one C dead '"role":"learner"')" 'a dead machine' \
+        "ok registry it has a leader, and 3 of 3 voters
+wrong machines C is dead: start oneosd there, or take it off the list with \`oneos forget\`$fine"
+    says "$quorum" "$ids$(one C left '"role":"learner"')" 'one that has left' \
+        $'ok registry it has a leader, and 3 of 3 voters\nok machines 2 of 3 machines are alive'"$fine"
+    says "$quorum" "$ids$(one C alive "\"clock_us\":$((now - 3600))000000")" 'a clock that is an hour behind' \
+        "ok registry it has a leader, and 3 of 3 voters
+wrong machines the clock of C is 3600 s behind this one: set them, or start a time service (chrony) on both$fine"
+    echo '{"schema":1,"name":"web","state":"unreachable","machine":"C","epoch":1}' >"$T/tree/services/all.jsonl"
+    says "$quorum" "$ids" 'a service that cannot be reached' "ok registry it has a leader, and 3 of 3 voters
+ok machines 2 of 2 machines are alive
+wrong services web is on C, which cannot be reached: it moves within seconds while the registry has a leader; else start oneosd on C"
+    printf '%s\n' '{"schema":1,"id":"A","state":"alive","role":"voter","draining":true}' >"$T/tree/machines/all.jsonl"
+    check 'machines shows roles and what drains' 0 'MACHINE*STATE*ROLE*A *draining *voter*' "$oneos" machines
+}
+
+registry() {
+    check 'registry dump' 0 'member/A {*}?service/web {*}?_meta {*}' "$oneos" registry dump
+    check 'registry dump of a machine' 0 'service/web {"machine":"A"}' "$oneos" registry dump B
+    check 'registry log' 0 '1 1 change A voter?2 1 barrier?3 1 command {*}' "$oneos" registry log
+    check 'registry dump --json' 0 '{"schema":1,"key":"member/A","value":{"node":"1f","labels":{}}}?*' "$oneos" --json registry dump
+    check 'registry log --json' 0 \
+        '*"kind":"change","value":"A voter"}?{"schema":1,"index":2,"term":1,"kind":"barrier","value":""}?*"value":{"cmd":"member.put","id":"A"}}' \
+        "$oneos" registry log --json
+    check 'registry: what else' 64 "*'flush' is neither dump nor log*usage: oneos registry dump|log*" "$oneos" registry flush
+    check 'registry of nothing' 64 '*usage: oneos registry*' "$oneos" registry
+    check 'registry of what is no machine' 64 "*'..' is not*" "$oneos" registry dump ..
+    check 'registry of a machine that is not there' 125 '*machines/C/registry: there is no such file' "$oneos" registry dump C
+    check 'registry dump into a full disk' 125 '*standard output cannot be written: No space*' sh -c '"$0" registry dump >/dev/full' "$oneos"
+    echo 'not a line' >"$T/tree/machines/A/registry.log"
+    check 'a log that is not one' 125 '*cannot be understood: not a line' "$oneos" registry log --json
+}
+
+keys_of_doctor() {
     mkdir -p "$T/.oneos"
     touch "$T/.oneos/cluster.key"
     chmod 644 "$T/.oneos/cluster.key"
@@ -252,6 +325,9 @@ export ONEOS_MOUNT=$T/tree
 tables
 processes
 machines
+doctor_of_trees
+registry
+keys_of_doctor
 only_files
 if [ -w /dev/fuse ] && mkdir "$T/mnt" && tests/unit/fake_tree "$T/mnt" 2>/dev/null; then
     export ONEOS_MOUNT=$T/mnt

@@ -167,6 +167,7 @@ static void each_row_is_complete(void **state)
             : !!row->clone != kinds[row->kind].clone                             ? "clone"
             : row->own && row->kind != TREE_CTL                                  ? "own"
             : row->closed && row->kind != TREE_CTL                               ? "closed"
+            : row->moves && row->kind != TREE_LINK                               ? "moves"
             : (row->list || row->make || row->drop) && row->kind != TREE_DIR     ? "list"
             : row->save && row->kind != TREE_TEXT                                ? "save"
                                                                                  : NULL;

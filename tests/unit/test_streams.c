@@ -277,7 +277,7 @@ static void a_pump_moves_everything_and_can_go_on(void **state)
     cleanup_free char *got = malloc(MIB);
     struct pump *p;
 
-    assert_int_equal(pump_start(&p, k->loop, reader(a), writer(b), on_pump_end, &told), 0);
+    assert_int_equal(pump_start(&p, k->loop, reader(a), NULL, writer(b), on_pump_end, &told), 0);
     pattern_fill(much, 0, MIB);
     assert_int_equal(rwrite(w, much, MIB), MIB);
     shut(w);
@@ -312,7 +312,7 @@ static void a_pump_tells_what_broke(void **state)
     struct stream *w = writer(a), *r = reader(b);
     struct pump *p;
 
-    assert_int_equal(pump_start(&p, k->loop, reader(a), writer(b), on_pump_end, &told), 0);
+    assert_int_equal(pump_start(&p, k->loop, reader(a), NULL, writer(b), on_pump_end, &told), 0);
     w->ops->close(w, -EIO);
     await(told.calls == 1);
     assert_int_equal(told.rc, -EIO);
@@ -334,7 +334,8 @@ static void a_pump_stops_while_it_reads_and_while_it_writes(void **state)
         cleanup_free char *much = calloc(1, MIB);
         struct pump *p;
 
-        assert_int_equal(pump_start(&p, k->loop, reader(a), writer(b), on_pump_end, &told), 0);
+        assert_int_equal(pump_start(&p, k->loop, reader(a), NULL, writer(b), on_pump_end, &told),
+                         0);
         if (writing)
             assert_int_equal(rwrite(w, much, MIB), MIB);
         pump_stop(p, -EIO);
@@ -389,8 +390,8 @@ static void a_pump_stops_between_its_streams(void **state)
     struct stream *w = writer(f);
     struct late late = { .stream.ops = &ops };
 
-    assert_int_equal(pump_start(&late.pump, k->loop, reader(f), &late.stream, on_pump_end, &told),
-                     0);
+    assert_int_equal(
+        pump_start(&late.pump, k->loop, reader(f), NULL, &late.stream, on_pump_end, &told), 0);
     assert_int_equal(rwrite(w, "x", 1), 1);
     assert_int_equal(late.closed, 1);
     assert_int_equal(ends_of(f), 1);
@@ -437,7 +438,8 @@ static void a_pump_stops_in_full_run(void **state)
         pthread_t threads[2];
         struct pump *p;
 
-        assert_int_equal(pump_start(&p, k->loop, reader(a), writer(b), on_pump_end, &told), 0);
+        assert_int_equal(pump_start(&p, k->loop, reader(a), NULL, writer(b), on_pump_end, &told),
+                         0);
         pthread_create(&threads[0], NULL, feed, &f);
         pthread_create(&threads[1], NULL, drain, &f);
         nanosleep(&(struct timespec){ .tv_nsec = round * 3001 % 400000 }, NULL);

@@ -106,6 +106,13 @@ static int home_far(const struct tree_at *at, const char **machine)
     return world.reachable ? 0 : -EHOSTUNREACH;
 }
 
+static int chmod_thing(struct tree_call *call)
+{
+    sprintf(world.ran, "%o", call->mode);
+    world.later = call;
+    return TREE_LATER;
+}
+
 static const struct tree_row rows[] = {
     { .path = "", .kind = TREE_DIR, .mode = 0555, .help = "." },
     { .path = "text", .kind = TREE_TEXT, .mode = 0444, .show = show, .help = "." },
@@ -114,7 +121,12 @@ static const struct tree_row rows[] = {
     { .path = "error", .kind = TREE_ERROR, .mode = 0444, .help = "." },
     { .path = "things", .kind = TREE_DIR, .mode = 0555, .list = list_things, .help = "." },
     { .path = "things/clone", .kind = TREE_CLONE, .mode = 0666, .clone = clone, .help = "." },
-    { .path = "things/{x}", .kind = TREE_DIR, .mode = 0500, .find = find_thing, .help = "." },
+    { .path = "things/{x}",
+      .kind = TREE_DIR,
+      .mode = 0500,
+      .find = find_thing,
+      .chmod = chmod_thing,
+      .help = "." },
     { .path = "things/{x}/text", .kind = TREE_TEXT, .mode = 0400, .show = show, .help = "." },
     { .path = "things/{x}/ctl",
       .kind = TREE_CTL,
@@ -466,6 +478,25 @@ static void a_text_is_saved(void **state)
     assert_int_equal(write_as(*state, "note", "bob", "good", &r), -EACCES);
 }
 
+static void a_mode_changes_where_a_row_says_how(void **state)
+{
+    struct tree_call *call;
+    struct result r;
+
+    tree_chmod(call_on(*state, "text", "ruth", &r));
+    assert_true(r.ended);
+    assert_int_equal(r.rc, -EPERM);
+    assert_true(r.words[0]);
+    call = call_on(*state, "things/one", "ann", &r);
+    call->mode = 0640;
+    tree_chmod(call);
+    assert_string_equal(world.ran, "640");
+    assert_false(r.ended);
+    tree_call_done(world.later, 0);
+    assert_true(r.ended);
+    assert_int_equal(r.rc, 0);
+}
+
 static void errors_are_bounded(void **state)
 {
     char path[64];
@@ -495,13 +526,40 @@ static void the_owner_of_a_row_is_asked(void **state)
     assert_string_equal(error_of(*state, "far/error"), "unknown verb\n");
     json_decref(take_ptr(world.asked));
 
-    tree_clone(call_on(*state, "far/clone", "bob", &r));
+    tree_clone(call_on(*state, "far/clone", "bob", &r), NULL, 0);
     assert_string_equal(json_string_value(json_object_get(world.asked, "op")), "clone");
     world.answer(world.arg, 0, reply, NULL);
     assert_int_equal(r.rc, 0);
     assert_string_equal(r.out, "hello\n");
     assert_string_equal(r.made, "things/two/ctl");
     assert_int_equal(world.learned, 1);
+    json_decref(reply);
+    json_decref(take_ptr(world.asked));
+}
+
+/* A clone that brings lines: made, then told what was written. */
+static void a_clone_takes_lines(void **state)
+{
+    json_t *reply = json_pack("{s:s, s:s, s:i, s:s}", "text", "two\n", "made", "things/two/ctl",
+                              "errno", ENOENT, "words", "no such command");
+    struct result r;
+
+    tree_clone(call_on(*state, "things/clone", "bob", &r), "note a\nnote b c\n", 16);
+    assert_int_equal(r.rc, 0);
+    assert_string_equal(r.made, "things/one/ctl");
+    assert_string_equal(world.ran, "note a note b c ");
+    tree_clone(call_on(*state, "things/clone", "bob", &r), "frob\n", 5);
+    assert_int_equal(r.rc, -EINVAL);
+    assert_string_equal(r.made, "things/one/ctl"); /* made all the same */
+    assert_non_null(strstr(error_of(*state, "things/one/error"), "unknown verb 'frob'"));
+
+    tree_clone(call_on(*state, "far/clone", "bob", &r), "exec x\n", 7);
+    assert_string_equal(json_string_value(json_object_get(world.asked, "text")), "exec x\n");
+    world.answer(world.arg, 0, reply, NULL);
+    assert_int_equal(r.rc, -ENOENT);
+    assert_string_equal(r.made, "things/two/ctl");
+    assert_string_equal(error_of(*state, "things/two/error"), "no such command\n");
+    assert_string_equal(error_of(*state, "far/error"), "");
     json_decref(reply);
 }
 
@@ -546,6 +604,8 @@ static void others_are_served(void **state)
           0 },
         { "{\"op\":\"ctl\",\"path\":\"ctl\",\"user\":\"bob\",\"text\":\"note a\"}", "", -EPERM },
         { "{\"op\":\"clone\",\"path\":\"things/clone\",\"user\":\"bob\"}", "one\n", 0 },
+        { "{\"op\":\"clone\",\"path\":\"things/clone\",\"user\":\"bob\",\"text\":\"frob\"}",
+          "one\n", 0 },
         { "{\"op\":\"closed\",\"path\":\"things/one/ctl\",\"user\":\"ann\"}", "", 0 },
         { "{\"op\":\"closed\",\"path\":\"things/one/ctl\",\"user\":\"bob\"}", "", -EACCES },
         { "{\"op\":\"read\",\"path\":\"things/one/text\",\"user\":\"bob\"}", "", -EACCES },
@@ -590,8 +650,10 @@ int main(void)
         TEST(a_verb_may_end_later),
         TEST(a_write_needs_the_right),
         TEST(a_text_is_saved),
+        TEST(a_mode_changes_where_a_row_says_how),
         TEST(errors_are_bounded),
         TEST(the_owner_of_a_row_is_asked),
+        TEST(a_clone_takes_lines),
         TEST(what_cannot_be_asked_is_said),
         TEST(others_are_served),
     };

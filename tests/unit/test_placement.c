@@ -1,0 +1,198 @@
+/*
+ * test_placement.c - the rules of placement, a case each.
+ */
+#include "cluster/placement.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { FILESYSTEM, SCHEDULER, SHELL, WEB, SERVICES };
+
+static struct place_machine m[8];
+static size_t nm;
+static struct place_service s[SERVICES];
+static struct place_move moves[SERVICES];
+
+static struct place_machine *machine(const char *id)
+{
+    for (size_t i = 0; i < nm; i++)
+        if (strcmp(m[i].id, id) == 0)
+            return &m[i];
+    m[nm] = (struct place_machine){ .alive = true, .since_ms = 100 };
+    strcpy(m[nm].id, id);
+    return &m[nm++];
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    nm = 0;
+    memset(s, 0, sizeof s);
+    for (int k = 0; k < SERVICES; k++)
+        strcpy(s[k].name, service_names[k]);
+    return 0;
+}
+
+/* Carries out the moves, and says where everything is: "a b - a". */
+static const char *place(void)
+{
+    static char at[SERVICES * ID_MAX];
+    size_t n = place_services(m, nm, s, SERVICES, moves);
+
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < SERVICES; k++)
+            if (strcmp(s[k].name, moves[i].name) == 0) {
+                assert_int_equal(moves[i].epoch, s[k].epoch);
+                assert_true(moves[i].why[0]);
+                strcpy(s[k].machine, moves[i].to);
+                s[k].epoch++;
+            }
+    at[0] = '\0';
+    for (int k = 0; k < SERVICES; k++)
+        snprintf(at + strlen(at), sizeof at - strlen(at), "%s%s", k ? " " : "",
+                 s[k].machine[0] ? s[k].machine : "-");
+    return at;
+}
+
+static void the_names_are_four(void **state)
+{
+    (void)state;
+    assert_string_equal(service_names[WEB], "web");
+    assert_null(service_names[SERVICES]);
+}
+
+static void one_machine_runs_all_four(void **state)
+{
+    (void)state;
+    machine("a");
+    assert_string_equal(place(), "a a a a");
+}
+
+static void nobody_alive_no_moves(void **state)
+{
+    (void)state;
+    machine("a")->alive = false;
+    assert_string_equal(place(), "- - - -");
+    nm = 0;
+    assert_string_equal(place(), "- - - -");
+}
+
+static void they_are_spread_the_longest_alive_first(void **state)
+{
+    (void)state;
+    machine("a");
+    machine("b")->since_ms = 50;
+    machine("c");
+    assert_string_equal(place(), "b a c b");
+}
+
+static void a_service_stays_when_a_machine_comes(void **state)
+{
+    (void)state;
+    machine("a");
+    place();
+    machine("b");
+    assert_string_equal(place(), "a a a a");
+    assert_int_equal(s[0].epoch, 1);
+}
+
+static void what_ran_on_a_dead_machine_goes_on_elsewhere_in_a_higher_epoch(void **state)
+{
+    (void)state;
+    machine("a");
+    machine("b");
+    assert_string_equal(place(), "a b a b");
+    machine("a")->alive = false;
+    assert_string_equal(place(), "b b b b");
+    assert_int_equal(s[FILESYSTEM].epoch, 2);
+    assert_int_equal(s[SCHEDULER].epoch, 1);
+    machine("a")->alive = true;
+    assert_string_equal(place(), "b b b b");
+}
+
+static void a_machine_that_is_no_longer_known_counts_as_dead(void **state)
+{
+    (void)state;
+    strcpy(s[WEB].machine, "x");
+    machine("a");
+    assert_string_equal(place(), "a a a a");
+}
+
+static void a_draining_machine_gives_its_services_away(void **state)
+{
+    (void)state;
+    machine("a");
+    machine("b");
+    place();
+    machine("a")->draining = true;
+    assert_string_equal(place(), "b b b b");
+    machine("b")->draining = true; /* now all drain: better there than nowhere */
+    assert_string_equal(place(), "b b b b");
+    machine("b")->alive = false;
+    assert_string_equal(place(), "a a a a");
+}
+
+static void move_is_honoured_and_lasts(void **state)
+{
+    (void)state;
+    machine("a");
+    machine("b");
+    place();
+    strcpy(s[FILESYSTEM].wanted, "b");
+    assert_string_equal(place(), "b b a b");
+    machine("b")->alive = false;
+    assert_string_equal(place(), "a a a a");
+    machine("b")->alive = true;
+    assert_string_equal(place(), "b a a a");
+}
+
+static void move_to_a_machine_that_is_dead_or_drains_waits(void **state)
+{
+    (void)state;
+    machine("a");
+    machine("b")->alive = false;
+    strcpy(s[WEB].wanted, "b");
+    assert_string_equal(place(), "a a a a");
+    machine("b")->alive = true;
+    machine("b")->draining = true;
+    assert_string_equal(place(), "a a a a");
+    machine("b")->draining = false;
+    assert_string_equal(place(), "a a a b");
+}
+
+static void labels_prefer_and_avoid(void **state)
+{
+    (void)state;
+    machine("a");
+    machine("b")->wish[WEB] = SERVE_RATHER;
+    for (int k = 0; k < SERVICES; k++)
+        machine("c")->wish[k] = SERVE_NOT;
+    assert_string_equal(place(), "a b a b");
+    machine("a")->alive = machine("b")->alive = false;
+    assert_string_equal(place(), "c c c c"); /* avoided, but better than nowhere */
+}
+
+#define CASE(name) cmocka_unit_test_setup(name, begin)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(the_names_are_four),
+        CASE(one_machine_runs_all_four),
+        CASE(nobody_alive_no_moves),
+        CASE(they_are_spread_the_longest_alive_first),
+        CASE(a_service_stays_when_a_machine_comes),
+        CASE(what_ran_on_a_dead_machine_goes_on_elsewhere_in_a_higher_epoch),
+        CASE(a_machine_that_is_no_longer_known_counts_as_dead),
+        CASE(a_draining_machine_gives_its_services_away),
+        CASE(move_is_honoured_and_lasts),
+        CASE(move_to_a_machine_that_is_dead_or_drains_waits),
+        CASE(labels_prefer_and_avoid),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
