@@ -216,8 +216,9 @@ void consensus_part_offer(struct consensus *c)
     own = log_term(r, in->index);
     if ((in->index <= r->commit_index && own && own != in->index_term) ||
         conf_from_bytes(in->conf, in->conf_len, &m.install_snapshot.conf) < 0) {
-        log_warn("consensus", "ignored a snapshot of %s: it contradicts what is committed",
-                 c->lead_id);
+        if (rate_take(&c->complaints, consensus_now(c)))
+            log_warn("consensus", "ignored a snapshot of %s: it contradicts what is committed",
+                     c->lead_id);
         drop_in(c);
         return;
     }

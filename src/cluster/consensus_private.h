@@ -14,6 +14,7 @@
 #ifndef ONEOS_CLUSTER_CONSENSUS_PRIVATE_H
 #define ONEOS_CLUSTER_CONSENSUS_PRIVATE_H
 
+#include "base/rate.h"
 #include "cluster/consensus.h"
 #include "cluster/consensus_msg.h"
 
@@ -139,6 +140,7 @@ struct consensus {
     struct peer *peers;
     size_t n_peers;
     struct incoming incoming;
+    struct rate complaints; /* about what others say */
     uint64_t transfers;
 
     /* configuration */

@@ -39,8 +39,11 @@ bool consensus_hand_in(struct consensus *c, struct raft_message *m, const char *
     return true;
 }
 
-static void complain(const struct consensus_msg *m, const char *id, const char *what)
+static void complain(struct consensus *c, const struct consensus_msg *m, const char *id,
+                     const char *what)
 {
+    if (!rate_take(&c->complaints, consensus_now(c)))
+        return;
     log_warn("consensus", "ignored what %s (server %llx) said in term %llu: %s", id,
              (unsigned long long)m->from, (unsigned long long)m->term, what);
 }
@@ -54,7 +57,7 @@ static bool is_leader_of(struct consensus *c, const struct consensus_msg *m, con
         return true; /* libraft tells it so */
     if ((m->term == r->current_term && r->state == RAFT_LEADER) ||
         (m->term == c->lead_term && m->from != c->lead_node)) {
-        complain(m, id, "it claims to lead beside another leader");
+        complain(c, m, id, "it claims to lead beside another leader");
         return false;
     }
     if (!consensus_persist_term(c, m->term))
@@ -173,7 +176,7 @@ static void take_append(struct consensus *c, const struct consensus_msg *m, cons
     a.v = v;
     consensus_msg_entries(m, v);
     if (m->term >= r->current_term && !consensus_installing(c) && !cut_committed(r, &a)) {
-        complain(m, id, "its entries contradict what is committed");
+        complain(c, m, id, "its entries contradict what is committed");
         free(v);
         return;
     }
@@ -276,14 +279,24 @@ static void take_vote(struct consensus *c, const struct consensus_msg *m, const 
     }
 }
 
+/* Whether libraft takes over the term of that answer. */
+static bool ends_candidacy(const struct consensus *c, const struct consensus_msg *m)
+{
+    const struct raft *r = &c->raft;
+    const struct raft_server *s = conf_server(r, m->from);
+
+    if (r->state != RAFT_CANDIDATE || !s || s->role != RAFT_VOTER)
+        return false;
+    if (r->candidate_state.in_pre_vote)
+        return m->voted.pre && m->term > r->current_term + 1;
+    return m->term > r->current_term;
+}
+
 static void take_voted(struct consensus *c, const struct consensus_msg *m, const char *id)
 {
     struct raft_message out = { .type = RAFT_IO_REQUEST_VOTE_RESULT, .server_id = m->from };
-    const struct raft *r = &c->raft;
 
-    if (r->state == RAFT_CANDIDATE &&
-        m->term > r->current_term + (r->candidate_state.in_pre_vote ? 1 : 0) &&
-        !consensus_persist_term(c, m->term))
+    if (ends_candidacy(c, m) && !consensus_persist_term(c, m->term))
         return;
     out.request_vote_result.term = m->term;
     out.request_vote_result.vote_granted = m->voted.granted;
@@ -307,7 +320,7 @@ static void take_timeout_now(struct consensus *c, const struct consensus_msg *m,
 
 static void take_part(struct consensus *c, const struct consensus_msg *m, const char *id)
 {
-    if (m->term >= c->raft.current_term && is_leader_of(c, m, id))
+    if (m->term == c->raft.current_term && is_leader_of(c, m, id))
         consensus_part_take(c, m, id);
 }
 
@@ -366,13 +379,14 @@ void consensus_receive(struct consensus *c, const void *message, size_t len, con
     if (c->fenced)
         return;
     if (consensus_msg_decode(message, len, &m, &e) < 0) {
-        log_warn("consensus", "ignored a message of %s: %s", from_id, e.text);
+        if (rate_take(&c->complaints, consensus_now(c)))
+            log_warn("consensus", "ignored a message of %s: %s", from_id, e.text);
         return;
     }
     if (m.to != c->node) /* to who was here before */
         return;
     if (!is_who_it_says(c, &m, from_id)) {
-        complain(&m, from_id, "it speaks for another server");
+        complain(c, &m, from_id, "it speaks for another server");
         return;
     }
     consensus_enter(c);

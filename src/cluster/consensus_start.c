@@ -218,6 +218,7 @@ int consensus_create(struct consensus **out, const struct consensus_options *opt
     c->heartbeat_ms = opt->heartbeat_ms ? opt->heartbeat_ms : HEARTBEAT_MS;
     c->trailing = opt->snapshot_trailing ? opt->snapshot_trailing : TRAILING;
     c->depth = 1;
+    c->complaints = (struct rate){ .gap_ms = 1000, .burst = 5 };
     consensus_io_init(c);
     ask_init(c);
     rc = load(c, e);
