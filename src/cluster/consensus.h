@@ -74,8 +74,9 @@ struct consensus_env {
     int (*load)(void *env, struct consensus_loaded *out, struct oerr *e);
     int (*set_term)(void *env, uint64_t term); /* the vote becomes 0 */
     int (*set_vote)(void *env, uint64_t node);
-    int (*truncate)(void *env, uint64_t index); /* drops this entry and all behind it; waits for
-                                                    appends under way */
+    /* Drops this entry and all behind it, of appends under way too (their done still comes). Never
+     * waits for a full disk to have room. */
+    int (*truncate)(void *env, uint64_t index);
     /* ... begun; done(token) follows, in the order of the calls. The data stays valid until then.
      * Entries are contiguous with what is there. A full disk is not an error here: the disk tries
      * again until there is room. */
@@ -128,7 +129,8 @@ int consensus_create(struct consensus **out, const struct consensus_options *opt
 void consensus_destroy(struct consensus *c);
 
 /* Makes the fresh disk the first and only voter of a new cluster: before anything else was heard.
- * -EBUSY: the disk is not fresh. */
+ * -EBUSY: the disk is not fresh. One of term 1 without entries is: from a bootstrap that was cut
+ * short. */
 int consensus_bootstrap(struct consensus *c, struct oerr *e);
 
 /* ---- events */

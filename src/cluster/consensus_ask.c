@@ -203,7 +203,6 @@ static void begin_leading(struct consensus *c)
     c->leading = true;
     c->leading_term = c->raft.current_term;
     c->ready = false;
-    c->barrier_index = log_last(&c->raft) + 1;
     for (size_t i = 0; i < c->n_peers; i++)
         c->peers[i].commit_sent = c->peers[i].read_yes = 0;
     if (raft_barrier(&c->raft, &c->barrier, barrier_done) != 0)

@@ -148,11 +148,10 @@ struct consensus {
     uint64_t conf_index;
     uint64_t change_last;             /* newest entry in the log that changes it; 0: none */
     struct consensus_server *servers; /* for consensus_servers() */
-    size_t n_servers;
 
     /* asking */
     bool leading, ready;
-    uint64_t leading_term, barrier_index;
+    uint64_t leading_term;
     struct raft_barrier barrier;
     struct raft_transfer transfer;
     struct waiters fresh; /* proposals not yet handed in */
@@ -164,7 +163,6 @@ struct consensus {
     struct raft_change change;
     struct waiter *change_waiter;
     struct waiters finished;
-    bool finishing;
 
     /* what was reported with changed() */
     struct {
@@ -211,7 +209,7 @@ void consensus_part_offer(struct consensus *c);
 void consensus_part_drop(struct consensus *c); /* all of them, both ways */
 
 /* consensus_recv.c */
-bool consensus_hand_in(struct consensus *c, struct raft_message *m, const char *id);
+void consensus_hand_in(struct consensus *c, struct raft_message *m, const char *id);
 
 /* consensus_log.c */
 uint64_t log_last(const struct raft *r);

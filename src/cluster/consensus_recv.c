@@ -25,7 +25,7 @@
 enum { BACKLOG_MAX = 32 << 20 }; /* entries that wait for our disk */
 
 /* Hands a message to libraft. What it allocated is libraft's from here on. */
-bool consensus_hand_in(struct consensus *c, struct raft_message *m, const char *id)
+void consensus_hand_in(struct consensus *c, struct raft_message *m, const char *id)
 {
     m->server_address = id;
     c->in.active = true;
@@ -36,7 +36,6 @@ bool consensus_hand_in(struct consensus *c, struct raft_message *m, const char *
     c->in.active = c->in.quiet = false;
     c->in.top = 0;
     conf_audit(c);
-    return true;
 }
 
 static void complain(struct consensus *c, const struct consensus_msg *m, const char *id,
