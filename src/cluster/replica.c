@@ -160,8 +160,9 @@ static int env_snapshot(void *env, uint64_t index, void **data, size_t *len)
 {
     struct replica *r = env;
 
-    (void)index;
     if (flush(r) < 0)
+        return -EBUSY;
+    if (registry_index(r->registry) > index) /* from before a start: it would say too much */
         return -EBUSY;
     return registry_dump(r->registry, data, len);
 }
