@@ -41,7 +41,7 @@ static void writes(void **state)
     (void)state;
     kit_three(k);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(consensus_propose(k->s[0].c, "abc" + i, 1, kit_done, &said[i]), 0);
+        assert_int_equal(consensus_propose(k->s[0].c, &"abc"[i], 1, kit_done, &said[i]), 0);
         assert_int_equal(said[i].calls, 0);
     }
     kit_deliver(k);
@@ -173,7 +173,7 @@ static void old_disk(void **state)
     (void)state;
     kit_three(k);
     for (int i = 0; i < 10; i++) {
-        consensus_propose(k->s[0].c, "abcdefghij" + i, 1, kit_done, &w);
+        consensus_propose(k->s[0].c, &"abcdefghij"[i], 1, kit_done, &w);
         kit_run(k, 50);
     }
     kit_stop(k, 1);
