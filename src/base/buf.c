@@ -71,6 +71,11 @@ void obuf_quote(struct obuf *b, const char *word)
         obuf_puts(b, word);
         return;
     }
+    obuf_quote_all(b, word);
+}
+
+void obuf_quote_all(struct obuf *b, const char *word)
+{
     obuf_puts(b, "'");
     for (; *word; word++) {
         if (*word == '\'')

@@ -20,6 +20,9 @@ void obuf_printf(struct obuf *b, const char *fmt, ...) __attribute__((format(pri
 /* Appends text as one word quoted for the shell, so that splitting it gives it back. */
 void obuf_quote(struct obuf *b, const char *word);
 
+/* The same, with quotes also where none are needed. */
+void obuf_quote_all(struct obuf *b, const char *word);
+
 /* 0, or -ENOMEM when something did not fit. */
 int obuf_check(const struct obuf *b);
 

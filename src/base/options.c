@@ -368,7 +368,8 @@ static void help_row(const struct option_row *row, struct obuf *out)
 
 void options_help(const struct options_spec *spec, struct obuf *out)
 {
-    obuf_printf(out, "Usage: %s %s\n%s\n\nOptions:\n", spec->program, spec->usage, spec->about);
+    obuf_printf(out, "Usage: %s%s%s\n%s\n\nOptions:\n", spec->program, *spec->usage ? " " : "",
+                spec->usage, spec->about);
     for (const struct option_row *row = spec->rows; row->name; row++)
         help_row(row, out);
     for (size_t i = 0; i < ARRAY_SIZE(standard_rows); i++)

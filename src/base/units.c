@@ -53,6 +53,11 @@ static const struct unit time_units[] = {
     { "y", YEAR },       { "", SECOND },
 };
 
+/* What times are written in. */
+static const struct unit shown_times[] = {
+    { "d", DAY }, { "h", HOUR }, { "min", MINUTE }, { "s", SECOND }, { "ms", 1000 }, { "us", 1 },
+};
+
 struct number {
     uint64_t whole, part, scale; /* whole + part / scale */
 };
@@ -172,6 +177,21 @@ int units_time(const char *text, uint64_t *usec, struct oerr *e)
     return 0;
 }
 
+int units_number(const char *text, uint64_t *milli, struct oerr *e)
+{
+    const char *p = skip_blanks(text);
+    struct number n;
+    uint64_t sum = 0;
+    int rc = take_number(&p, &n);
+
+    if (rc == -EINVAL || *skip_blanks(p))
+        return oerr_set(e, -EINVAL, "'%s' is not a number: write it as 2 or 0.5", text);
+    if (rc < 0 || !add(&sum, &n, 1000))
+        return oerr_set(e, -EINVAL, "the number '%s' is too large", text);
+    *milli = sum;
+    return 0;
+}
+
 void units_put_size(struct obuf *b, uint64_t bytes)
 {
     static const char letter[] = "KMGTPE";
@@ -196,21 +216,47 @@ void units_put_size(struct obuf *b, uint64_t bytes)
 
 void units_put_time(struct obuf *b, uint64_t usec)
 {
-    static const struct unit shown[] = {
-        { "d", DAY },    { "h", HOUR },  { "min", MINUTE },
-        { "s", SECOND }, { "ms", 1000 }, { "us", 1 },
-    };
     size_t i = 0;
 
     if (usec == UNITS_FOREVER) {
         obuf_puts(b, "infinity");
         return;
     }
-    while (i + 1 < ARRAY_SIZE(shown) && usec < shown[i].factor)
+    while (i + 1 < ARRAY_SIZE(shown_times) && usec < shown_times[i].factor)
         i++;
-    obuf_printf(b, "%llu%s", (unsigned long long)(usec / shown[i].factor), shown[i].name);
-    if (i < 3 && usec % shown[i].factor / shown[i + 1].factor)
+    obuf_printf(b, "%llu%s", (unsigned long long)(usec / shown_times[i].factor),
+                shown_times[i].name);
+    if (i < 3 && usec % shown_times[i].factor / shown_times[i + 1].factor)
         obuf_printf(b, " %llu%s",
-                    (unsigned long long)(usec % shown[i].factor / shown[i + 1].factor),
-                    shown[i + 1].name);
+                    (unsigned long long)(usec % shown_times[i].factor / shown_times[i + 1].factor),
+                    shown_times[i + 1].name);
+}
+
+void units_put_size_exact(struct obuf *b, uint64_t bytes)
+{
+    const struct unit *u = size_units;
+
+    while (u->factor > 1 && (bytes < u->factor || bytes % u->factor))
+        u++;
+    obuf_printf(b, "%llu%s", (unsigned long long)(bytes / u->factor),
+                u->factor > 1 ? u->name : "B");
+}
+
+void units_put_time_exact(struct obuf *b, uint64_t usec)
+{
+    const char *between = "";
+
+    if (usec == 0 || usec == UNITS_FOREVER) {
+        units_put_time(b, usec);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(shown_times); i++) {
+        const struct unit *u = &shown_times[i];
+
+        if (usec / u->factor == 0)
+            continue;
+        obuf_printf(b, "%s%llu%s", between, (unsigned long long)(usec / u->factor), u->name);
+        usec %= u->factor;
+        between = " ";
+    }
 }

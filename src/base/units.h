@@ -20,8 +20,15 @@ struct obuf;
 int units_size(const char *text, uint64_t *bytes, struct oerr *e);
 int units_time(const char *text, uint64_t *usec, struct oerr *e);
 
+/* A plain number, `2` or `0.5`, in thousandths; what is finer is dropped. -EINVAL with words. */
+int units_number(const char *text, uint64_t *milli, struct oerr *e);
+
 /* Appends it for people, rounded: "1.5GiB", "2h 30min". What is written can be read back. */
 void units_put_size(struct obuf *b, uint64_t bytes);
 void units_put_time(struct obuf *b, uint64_t usec);
+
+/* The same without rounding: "1536MiB", "2h 30min 1s 5ms". */
+void units_put_size_exact(struct obuf *b, uint64_t bytes);
+void units_put_time_exact(struct obuf *b, uint64_t usec);
 
 #endif

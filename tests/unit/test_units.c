@@ -30,6 +30,11 @@ static const struct good {
     { units_size, "0.5", 0 },
     { units_size, "15EiB", 15ULL << 60 },
     { units_size, "18446744073709551615", UINT64_MAX },
+    { units_number, "0", 0 },
+    { units_number, " 2 ", 2000 },
+    { units_number, "0.5", 500 },
+    { units_number, "1.2349", 1234 },
+    { units_number, "18446744073709551.615", UINT64_MAX },
     { units_time, "0", 0 },
     { units_time, "5", 5000000 },
     { units_time, "2h 30min", 9000000000 },
@@ -59,6 +64,14 @@ static const struct bad {
     { units_size, "16EiB", "too large" },
     { units_size, "18446744073709551616", "too large" },
     { units_size, "99999999999999999999999", "too large" },
+    { units_number, "", "not a number" },
+    { units_number, "-1", "not a number" },
+    { units_number, ".5", "not a number" },
+    { units_number, "1e3", "not a number" },
+    { units_number, "2 3", "not a number" },
+    { units_number, "4K", "not a number" },
+    { units_number, "18446744073709551.616", "too large" },
+    { units_number, "18446744073709551616", "too large" },
     { units_time, "", "not a time" },
     { units_time, "soon", "not a time" },
     { units_time, "2h -1min", "not a time" },
@@ -127,12 +140,50 @@ static void writes(void **state)
     }
 }
 
+static void writes_exactly(void **state)
+{
+    static const struct {
+        void (*put)(struct obuf *b, uint64_t v);
+        uint64_t v;
+        const char *text;
+    } shown[] = {
+        { units_put_size_exact, 0, "0B" },
+        { units_put_size_exact, 1, "1B" },
+        { units_put_size_exact, 1023, "1023B" },
+        { units_put_size_exact, 1024, "1KiB" },
+        { units_put_size_exact, 1025, "1025B" },
+        { units_put_size_exact, 3ULL << 29, "1536MiB" },
+        { units_put_size_exact, 15ULL << 60, "15EiB" },
+        { units_put_size_exact, UINT64_MAX, "18446744073709551615B" },
+        { units_put_time_exact, 0, "0us" },
+        { units_put_time_exact, 1500, "1ms 500us" },
+        { units_put_time_exact, 9000000000, "2h 30min" },
+        { units_put_time_exact, 90061001001, "1d 1h 1min 1s 1ms 1us" },
+        { units_put_time_exact, UINT64_MAX - 1, "213503982d 8h 1min 49s 551ms 614us" },
+        { units_put_time_exact, UNITS_FOREVER, "infinity" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(shown); i++) {
+        struct obuf b = { 0 };
+        parse_fn *parse = shown[i].put == units_put_size_exact ? units_size : units_time;
+        uint64_t v;
+
+        shown[i].put(&b, shown[i].v);
+        assert_int_equal(parse(b.p, &v, NULL), 0);
+        assert_int_equal(v, shown[i].v);
+        assert_string_equal(b.p, shown[i].text);
+        obuf_free(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads),
         cmocka_unit_test(refuses),
         cmocka_unit_test(writes),
+        cmocka_unit_test(writes_exactly),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

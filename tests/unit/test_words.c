@@ -66,6 +66,74 @@ static void splits_as_the_shell_does(void **state)
     }
 }
 
+/* Words of a run line: an operator is shown as <|>, a quoted rest begins behind a ^. */
+static const struct {
+    const char *line, *words;
+} run_lines[] = {
+    { "a|b", "a <|> b" },
+    { "a<b>c>>d", "a <<> b <>> c <>>> d" },
+    { "a 2>b 2>>c", "a <2>> b <2>>> c" },
+    { "a2>b 2 >c '2'>d", "a2 <>> b 2 <>> c ^2 <>> d" },
+    { "a 10>b 3<c", "a <10>> b <3<> c" },
+    { "a;b&c(d)", "a;b&c(d)" },
+    { "a; b& c;;|d", "a <;> b <&> c <;> <;> <|> d" },
+    { "a&&b a&& b", "a&&b a <&&> b" },
+    { "; & (a )", "<;> <&> <(> a <)>" },
+    { "a\\; b';'", "a^; b^;" },
+    { "a$(b) `c", "a <$(> b) <`> c" },
+    { "'$(' \"`\" \\`", "^$( ^` ^`" },
+    { "a <<b <<<c <&d >&e >|f <>g &>h ||i |&j",
+      "a <<<> b <<<<> c <<&> d <>&> e <>|> f <<>> g <&>> h <||> i <|&> j" },
+    { "@a>=4|@b<3 @c>d", "@a>=4 <|> @b<3 @c <>> d" },
+    { "'@'a>4", "^@a <>> 4" },
+    { "@a'>'4 x", "@a^>4 x" },
+    { "A='b c' \"A=b\" A=b'c'd", "A=^b c ^A=b A=b^cd" },
+    { "a\\\nb 2\\\n>c", "ab <2>> c" },
+};
+
+static void splits_run_lines(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(run_lines); i++) {
+        size_t len = strlen(run_lines[i].line), used;
+        struct obuf b = { 0 };
+        struct words w;
+
+        assert_int_equal(words_split_run(&w, run_lines[i].line, len, &used, NULL), 0);
+        assert_int_equal(used, len);
+        for (int k = 0; k < w.n; k++) {
+            size_t bare = w.bare[k], n = strlen(w.v[k]);
+
+            obuf_puts(&b, k ? " " : "");
+            if (w.op[k])
+                obuf_printf(&b, "<%s>", w.v[k]);
+            else
+                obuf_printf(&b, "%.*s%s%s", (int)bare, w.v[k], bare < n ? "^" : "", w.v[k] + bare);
+        }
+        assert_string_equal(b.p, run_lines[i].words);
+        obuf_free(&b);
+        words_free(&w);
+    }
+}
+
+static void knows_where_words_begin(void **state)
+{
+    static const char line[] = " run 'a'b|\\c \\\n\"d\" 2>e\nf";
+    static const size_t plain[] = { 1, 5, 9, 10, 15, 19 }, run[] = { 1, 5, 9, 10, 15, 19, 21 };
+    struct words w;
+    size_t used;
+
+    (void)state;
+    assert_int_equal(words_split(&w, line, strlen(line), &used, NULL), 0);
+    assert_int_equal(w.n, ARRAY_SIZE(plain));
+    assert_memory_equal(w.at, plain, sizeof plain);
+    words_free(&w);
+    assert_int_equal(words_split_run(&w, line, strlen(line), &used, NULL), 0);
+    assert_int_equal(w.n, ARRAY_SIZE(run));
+    assert_memory_equal(w.at, run, sizeof run);
+    words_free(&w);
+}
+
 static void says_what_is_wrong(void **state)
 {
     static const struct {
@@ -186,7 +254,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(splits_as_the_shell_does),          cmocka_unit_test(says_what_is_wrong),
         cmocka_unit_test(a_nul_on_a_later_line_is_not_ours), cmocka_unit_test(bounds_the_line),
-        cmocka_unit_test(gives_back_what_was_quoted),
+        cmocka_unit_test(gives_back_what_was_quoted),        cmocka_unit_test(splits_run_lines),
+        cmocka_unit_test(knows_where_words_begin),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
