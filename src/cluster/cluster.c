@@ -18,7 +18,7 @@
 #define ASK_MS  1000
 #define TWIN_MS 5000 /* so long a twin counts as there after its last beacon */
 
-struct machine *machine_find(const struct cluster *c, const char *id)
+struct machine *heard_find(const struct cluster *c, const char *id)
 {
     struct machine *m;
 
@@ -26,9 +26,9 @@ struct machine *machine_find(const struct cluster *c, const char *id)
     return m;
 }
 
-struct machine *machine_get(struct cluster *c, const char *id)
+struct machine *heard_get(struct cluster *c, const char *id)
 {
-    struct machine *m = machine_find(c, id);
+    struct machine *m = heard_find(c, id);
 
     if (!m && (m = calloc(1, sizeof *m)) != NULL) {
         snprintf(m->id, sizeof m->id, "%s", id);
@@ -40,7 +40,7 @@ struct machine *machine_get(struct cluster *c, const char *id)
 
 void machine_drop(struct cluster *c, const char *id)
 {
-    struct machine *m = machine_find(c, id);
+    struct machine *m = heard_find(c, id);
 
     if (!m)
         return;
@@ -63,7 +63,7 @@ static void fx_changed(void *arg, const struct member_view *v, enum member_state
              member_state_name(v->state));
     if (v->state == MEMBER_GONE) {
         machine_drop(c, v->info.id);
-    } else if ((m = machine_get(c, v->info.id)) != NULL) {
+    } else if ((m = heard_get(c, v->info.id)) != NULL) {
         m->changed_us = wall_us();
         if (v->state == MEMBER_ALIVE)
             m->lost = false;
@@ -198,7 +198,7 @@ static void check_lost(struct cluster *c)
 
     for (size_t i = 0; i < member_count(c->member); i++) {
         const struct member_view *v = member_at(c->member, i);
-        struct machine *m = machine_find(c, v->info.id);
+        struct machine *m = heard_find(c, v->info.id);
         bool gone = v->state == MEMBER_LEFT ||
                     (v->state == MEMBER_DEAD && now - v->heard_ms >= LINK_RESUME_MS);
 
@@ -275,7 +275,7 @@ static void on_seen(void *arg, const struct peer_info *p, bool ours)
 
 static void on_heartbeat(struct cluster *c, const char *from, json_t *body)
 {
-    struct machine *m = machine_get(c, from);
+    struct machine *m = heard_get(c, from);
     json_t *seqs, *load;
     json_int_t inc, digest;
 
@@ -423,7 +423,7 @@ static int create_bus(struct cluster *c, const struct cluster_options *opt, stru
 
 static int create_mine(struct cluster *c, const struct cluster_options *opt)
 {
-    c->mine = machine_get(c, c->self.id);
+    c->mine = heard_get(c, c->self.id);
     if (!c->mine)
         return -ENOMEM;
     c->mine->info = sysinfo_info(c->me->boot_id);

@@ -27,6 +27,8 @@ struct cluster_options {
 struct cluster_ops {
     /* As member_fx.changed. */
     void (*changed)(void *arg, const struct member_view *m, enum member_state from);
+    /* The info or the labels of another machine are other than before. May be NULL. */
+    void (*learned)(void *arg, const char *id);
     /* Gone for longer than a link resumes. Once for each time it is lost. */
     void (*lost)(void *arg, const char *id);
     /* A member asks something that is not the cluster's own (TREE, PIPE). Answer with bus_answer

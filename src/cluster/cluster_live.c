@@ -29,9 +29,11 @@ static json_t *machine_all(void *arg)
 
 static int machine_replace(void *arg, const char *from, const json_t *all)
 {
-    struct machine *m = machine_get(arg, from);
+    struct cluster *c = arg;
+    struct machine *m = heard_get(c, from);
     json_t *info, *labels, *services = NULL;
     json_int_t seq;
+    bool changed;
 
     if (json_unpack((json_t *)all, "{s:I, s:o, s:o, s?o}", "seq", &seq, "info", &info, "labels",
                     &labels, "services", &services) < 0 ||
@@ -39,7 +41,8 @@ static int machine_replace(void *arg, const char *from, const json_t *all)
         return -EPROTO;
     if (!m)
         return -ENOMEM;
-    if (!json_equal(info, m->info) || !json_equal(labels, m->labels))
+    changed = !json_equal(info, m->info) || !json_equal(labels, m->labels);
+    if (changed)
         m->changed_us = wall_us();
     json_incref(info);
     json_incref(labels);
@@ -52,12 +55,14 @@ static int machine_replace(void *arg, const char *from, const json_t *all)
     m->services = services;
     m->seq = (uint64_t)seq;
     m->synced = true;
+    if (changed && c->ops.learned)
+        c->ops.learned(c->arg, from);
     return 0;
 }
 
 static bool machine_behind(void *arg, const char *from, uint64_t seq)
 {
-    struct machine *m = machine_find(arg, from);
+    struct machine *m = heard_find(arg, from);
 
     return !m || !m->synced || m->seq < seq;
 }
@@ -111,7 +116,7 @@ struct syncing {
 static void synced(void *arg, int rc, json_t *body, const char *text)
 {
     struct syncing *s = arg;
-    struct machine *m = machine_find(s->c, s->id);
+    struct machine *m = heard_find(s->c, s->id);
 
     if (m)
         m->syncing = false;
@@ -129,7 +134,7 @@ static void synced(void *arg, int rc, json_t *body, const char *text)
 
 void live_sync(struct cluster *c, const char *id)
 {
-    struct machine *m = machine_get(c, id);
+    struct machine *m = heard_get(c, id);
     struct syncing *s;
 
     if (!m || m->syncing || !(s = malloc(sizeof *s)))

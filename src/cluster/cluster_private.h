@@ -49,9 +49,9 @@ struct cluster {
     char twin[64];             /* its address */
 };
 
-struct machine *machine_get(struct cluster *c,
-                            const char *id); /* made when missing; NULL: no memory */
-struct machine *machine_find(const struct cluster *c, const char *id);
+struct machine *heard_get(struct cluster *c,
+                          const char *id); /* made when missing; NULL: no memory */
+struct machine *heard_find(const struct cluster *c, const char *id);
 void machine_drop(struct cluster *c, const char *id);
 void rearm(struct cluster *c); /* after every event of the membership core */
 

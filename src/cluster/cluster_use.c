@@ -39,35 +39,35 @@ const struct member *cluster_members(const struct cluster *c)
 
 const json_t *cluster_info(const struct cluster *c, const char *id)
 {
-    struct machine *m = machine_find(c, id);
+    struct machine *m = heard_find(c, id);
 
     return m ? m->info : NULL;
 }
 
 const json_t *cluster_labels(const struct cluster *c, const char *id)
 {
-    struct machine *m = machine_find(c, id);
+    struct machine *m = heard_find(c, id);
 
     return m ? m->labels : NULL;
 }
 
 const json_t *cluster_load(const struct cluster *c, const char *id)
 {
-    struct machine *m = machine_find(c, id);
+    struct machine *m = heard_find(c, id);
 
     return m ? m->load : NULL;
 }
 
 const json_t *cluster_services(const struct cluster *c, const char *id)
 {
-    struct machine *m = machine_find(c, id);
+    struct machine *m = heard_find(c, id);
 
     return m ? m->services : NULL;
 }
 
 uint64_t cluster_changed_us(const struct cluster *c, const char *id)
 {
-    struct machine *m = machine_find(c, id);
+    struct machine *m = heard_find(c, id);
 
     return m ? m->changed_us : 0;
 }

@@ -84,10 +84,12 @@ static void append_done(struct consensus *c, struct disk_op *op)
 
     if (op->valid)
         c->stored = op->first + op->valid - 1;
-    if (r->state == RAFT_LEADER)
+    if (r->state == RAFT_LEADER) {
         append_done_leader(c, op);
-    else
+    } else {
         op->append_cb(op->append, 0);
+        consensus_take_told(c);
+    }
 }
 
 static void on_append(void *token, int rc)

@@ -132,6 +132,7 @@ struct consensus {
     } in;
     uint64_t hurried_ms;
     uint64_t verified, verified_term; /* up to here our log is that of this term's leader */
+    uint64_t told;                    /* the leader of lead_term said: committed up to here */
     uint64_t lead_term, lead_node, lead_ms;
     char lead_id[ID_MAX];
 
@@ -210,6 +211,7 @@ void consensus_part_drop(struct consensus *c); /* all of them, both ways */
 
 /* consensus_recv.c */
 void consensus_hand_in(struct consensus *c, struct raft_message *m, const char *id);
+void consensus_take_told(struct consensus *c);
 
 /* consensus_log.c */
 uint64_t log_last(const struct raft *r);

@@ -12,7 +12,8 @@
  * And a server that does not know yet that it is a voter has to vote: it is the candidate's list of
  * servers that counts (dissertation, 4.2.2). libraft refuses, and its learners never forget a
  * leader. A commit index beyond what the message itself speaks of is cut: the entries behind may be
- * left over from another leader.
+ * left over from another leader. It counts as far as they are known to be this leader's
+ * (consensus_take_told()).
  */
 #include "cluster/consensus_private.h"
 
@@ -61,6 +62,8 @@ static bool is_leader_of(struct consensus *c, const struct consensus_msg *m, con
     }
     if (!consensus_persist_term(c, m->term))
         return false; /* as if the message were lost: the disk is full */
+    if (m->term != c->lead_term)
+        c->told = 0;
     c->lead_term = m->term;
     c->lead_node = m->from;
     c->lead_ms = consensus_now(c);
@@ -196,6 +199,48 @@ static void take_append(struct consensus *c, const struct consensus_msg *m, cons
         c->verified = 0;
     }
     consensus_hand_in(c, &out, id);
+    if (c->lead_term == m->term && c->told < m->append.commit)
+        c->told = m->append.commit;
+    consensus_take_told(c);
+}
+
+/* ---- what is committed */
+
+/* Up to where it may be carried out. What is committed is on the disks of a majority and need not
+ * be on ours; but lists of servers and snapshots must not be ahead of our log. */
+static uint64_t may_apply(const struct consensus *c)
+{
+    const struct raft *r = &c->raft;
+    uint64_t to = c->told < c->verified ? c->told : c->verified;
+
+    if (to > r->last_stored && (c->change_last > r->last_stored ||
+                                to - r->log.snapshot.last_index >= r->snapshot.threshold))
+        to = r->last_stored;
+    return to;
+}
+
+/* libraft would wait for our own disk, and then for the leader's next message. It is given an empty
+ * one that speaks of what we have from this leader; it is no sign of life of that. */
+void consensus_take_told(struct consensus *c)
+{
+    struct raft *r = &c->raft;
+    struct raft_message m = { .type = RAFT_IO_APPEND_ENTRIES, .server_id = c->lead_node };
+    struct raft_append_entries *a = &m.append_entries;
+    uint64_t stored = r->last_stored, heard = r->election_timer_start, to = may_apply(c);
+
+    if (c->fenced || r->state != RAFT_FOLLOWER || r->follower_state.current_leader.id == 0 ||
+        c->lead_term != r->current_term || c->verified_term != r->current_term ||
+        to <= r->commit_index || consensus_installing(c))
+        return;
+    a->term = r->current_term;
+    a->prev_log_index = a->leader_commit = c->in.top = to;
+    a->prev_log_term = log_term(r, to);
+    c->in.quiet = true;
+    if (stored < to)
+        r->last_stored = to;
+    consensus_hand_in(c, &m, c->lead_id);
+    r->last_stored = stored;
+    r->election_timer_start = heard;
 }
 
 /* ---- answers to the leader */

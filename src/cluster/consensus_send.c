@@ -7,7 +7,8 @@
  *
  * A follower learns of a commit with the leader's next message only. So at the end of each event
  * the followers that were not told yet get an empty message that asks for no answer. It speaks of
- * the newest entry that the follower is known to hold, so that it can never be refused.
+ * the newest entry that the follower is known to hold, so that it can never be refused; but it
+ * says all that is committed of what was sent, as the follower itself knows what it has of that.
  *
  * An answer that says "I have up to last_index" is cut to what was compared with the leader of this
  * very term: libraft 0.15 says what is on its disk, which may be more, left over from another
@@ -317,12 +318,12 @@ void consensus_sent_run(struct consensus *c)
 
 /* ---- notices of commits */
 
-static void notice(struct consensus *c, const struct raft_server *s, uint64_t match)
+static void notice(struct consensus *c, const struct raft_server *s, uint64_t match, uint64_t sent)
 {
     const struct raft *r = &c->raft;
     struct peer *p = consensus_peer(c, s->id);
     struct consensus_msg out = msg_to(c, s->id, MSG_APPEND, r->current_term);
-    uint64_t commit = match < r->commit_index ? match : r->commit_index;
+    uint64_t commit = sent < r->commit_index ? sent : r->commit_index;
 
     if (commit <= p->commit_sent || log_term(r, match) == 0)
         return;
@@ -345,7 +346,7 @@ void consensus_notices(struct consensus *c)
         const struct raft_progress *p = &r->leader_state.progress[i];
 
         if (s->id != c->node && s->role != RAFT_SPARE && p->state == PROGRESS_PIPELINE)
-            notice(c, s, p->match_index);
+            notice(c, s, p->match_index, p->next_index - 1);
     }
 }
 

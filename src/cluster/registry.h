@@ -20,8 +20,8 @@
  * (_meta, _from/ORIGIN, _done/ORIGIN/SERIAL; _local/index, which is in no dump).
  *
  * Reading: any thread, no lock, from a consistent snapshot (LMDB's). The file is a copy of what log
- * and snapshots hold and is not synced: after a power failure, or when it is damaged, it is emptied
- * and consensus fills it again.
+ * and snapshots of a majority hold (it may be ahead of this machine's log) and is not synced: after
+ * a power failure, or when it is damaged, it is emptied and consensus fills it again.
  */
 #ifndef ONEOS_CLUSTER_REGISTRY_H
 #define ONEOS_CLUSTER_REGISTRY_H

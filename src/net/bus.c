@@ -33,6 +33,8 @@ static const struct bus_type_row types[BUS_TYPES] = {
     [BUS_PING] = { "ping", .asked = true },
     [BUS_REGISTRY] = { "registry", .asked = true },
     [BUS_CONSENSUS] = { "consensus", .told = true },
+    [BUS_JOB] = { "job", .asked = true },
+    [BUS_RUNNABLE] = { "runnable", .asked = true },
 };
 
 const struct bus_type_row *bus_type_row(unsigned type)

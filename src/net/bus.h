@@ -35,6 +35,8 @@ enum bus_type {
     BUS_PING,      /* asked and answered by the bus itself */
     BUS_REGISTRY,  /* asked: carry out a command, or tell how far one must read (replica.c) */
     BUS_CONSENSUS, /* told: between the servers of consensus */
+    BUS_RUNNABLE,  /* asked: can you run this command? (probe.c) */
+    BUS_JOB,       /* asked: about a job's processes that you run (runs_signal.c) */
     BUS_TYPES
 };
 

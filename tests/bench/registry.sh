@@ -99,6 +99,7 @@ turn()
     measure "$who" lread "$prefix$leader" $((s + 20)) lread 64 "$s"
     [ "$who" = ours ] || return
     measure ours read "$leader" 20 read 1 1
+    measure ours two_read "$leader" 20 read 2 1
     measure ours ping "$follower" 20 ping "$leader" 1
 }
 
@@ -138,6 +139,8 @@ registry_rows()
     versus 'linearizable reads, 64 outstanding' "$(middle ours.lread.rate)" 'etcd, its leader' \
         "$(middle etcd.lread.rate)" LARGER '>= 1' /s
     row 'local reads, one thread' "$(middle ours.read.rate)" '500,000 a second' 500000 LARGER '>= 1' /s
+    row '  two threads at once, each' "$(calc "sprintf(\"%.0f\", $(middle ours.two_read.rate) / 2)")" \
+        '500,000 a second' 500000 LARGER '>= 1' /s
 }
 
 # The time from the leader's kill -9 to the next acknowledged put, KILLS of each, by turns.

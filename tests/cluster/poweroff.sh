@@ -39,7 +39,9 @@ stop C
 if sanitized; then
     launch C oneosd C # nothing can be loaded before a sanitizer
 else
-    launch C env LD_PRELOAD="$BUILD/tests/lib/earlier.so" oneosd C
+    shift_clock C -3600
+    with_clock C
+    launch C "${with_clock[@]}" oneosd C
 fi
 expect 'a machine whose clock is an hour behind takes part' eventually 10 same_registry A B C
 expect '... and can write' on C "touch $P/from-the-past"

@@ -67,7 +67,7 @@ expect 'services tells which wait and which are out of reach' on A 'oneos servic
 expect 'and doctor what to do' eval 'doctor A | grep -E "^wrong +services +web is on B, which cannot be reached" && doctor A | grep -E "^note +services +shell waits on A until"'
 expect 'nor a machine be forgotten' within 6000 fails 'oneos forget B' 'no quorum: 1 of 3 voters'
 expect 'nor by halves' on A 'grep -qx dead /oneos/machines/B/state'
-expect 'processes go on to be started' on A 'same=$(oneos run -- echo yes) && [ "$same" = yes ]'
+expect 'processes go on to be started' on A 'same=$(oneos run @here echo yes) && [ "$same" = yes ]'
 
 start B
 expect 'two of three suffice' eventually 8 'is A quorum yes && is A voters_alive 2 && ! on A grep trouble /oneos/status'

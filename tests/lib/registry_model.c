@@ -47,8 +47,9 @@ int txn_next(struct registry_txn *t, const char *prefix, const char *after,
     }
     if (!best)
         return -ENOENT;
-    strcpy(key, best);
-    *value = json_deep_copy(json_object_get(t->state, best));
+    if (value)
+        *value = json_deep_copy(json_object_get(t->state, best));
+    memmove(key, best, strlen(best) + 1);
     return 0;
 }
 

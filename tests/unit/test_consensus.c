@@ -55,6 +55,23 @@ static void writes(void **state)
     kit_free(k);
 }
 
+/* Nor for a disk that a majority does without. */
+static void one_slow_disk(void **state)
+{
+    struct kit *k = kit_new();
+    struct kit_said said = { 0 };
+
+    (void)state;
+    kit_three(k);
+    k->s[2].disk.held = true;
+    assert_int_equal(consensus_propose(k->s[0].c, "a", 1, kit_done, &said), 0);
+    kit_deliver(k);
+    assert_int_equal(said.calls, 1);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(k->s[i].text, "a;");
+    kit_free(k);
+}
+
 /* What waits is bounded; what went through does not count. */
 static void much(void **state)
 {
@@ -388,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forms),
         cmocka_unit_test(writes),
+        cmocka_unit_test(one_slow_disk),
         cmocka_unit_test(much),
         cmocka_unit_test(reads),
         cmocka_unit_test(leader_dies),

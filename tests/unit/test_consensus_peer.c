@@ -92,6 +92,113 @@ static void commit_beyond(void **state)
     kit_free(k);
 }
 
+/* ---- what is committed before our own disk has it */
+
+static const struct leader second = { 102, 2 }, third = { 103, 3 };
+
+/* Its disk stands still; of what comes now it has entries 2 and on in memory only. */
+static struct kit *with_held_disk(uint32_t n)
+{
+    struct kit *k = peer_three_voters();
+
+    peer_start(k);
+    k->s[0].disk.held = true;
+    peer_commands(k, second, 1, 1, n, 1);
+    return k;
+}
+
+static uint64_t carried_out(struct kit *k)
+{
+    return consensus_committed_index(k->s[0].c);
+}
+
+/* It is carried out, but not said to be stored. */
+static void before_own_disk(void **state)
+{
+    struct kit *k = with_held_disk(2);
+
+    (void)state;
+    peer_commands(k, second, 1, 1, 0, 3);
+    assert_int_equal(carried_out(k), 3);
+    assert_int_equal(k->s[0].applied, 3);
+    assert_int_equal(peer_last_appended(k), 1);
+    assert_true(kit_end_work(k, 0));
+    assert_int_equal(peer_last_appended(k), 3);
+    assert_int_equal(carried_out(k), 3);
+    kit_free(k);
+}
+
+/* As far as it has what the leader means; the rest when that comes. */
+static void told_before_it_came(void **state)
+{
+    struct kit *k = with_held_disk(2);
+
+    (void)state;
+    peer_commands(k, second, 1, 1, 0, 5);
+    assert_int_equal(carried_out(k), 3);
+    peer_commands(k, second, 3, 2, 3, 1);
+    assert_int_equal(carried_out(k), 5);
+    kit_free(k);
+}
+
+/* What another leader left is not meant. */
+static void told_by_another(void **state)
+{
+    struct kit *k = with_held_disk(4);
+
+    (void)state;
+    peer_commands(k, third, 2, 2, 0, 5);
+    assert_int_equal(carried_out(k), 2);
+    peer_commands(k, second, 1, 1, 0, 5);
+    while (kit_end_work(k, 0))
+        ;
+    assert_int_equal(carried_out(k), 2);
+    peer_commands(k, third, 2, 2, 1, 1);
+    assert_int_equal(carried_out(k), 3);
+    kit_free(k);
+}
+
+/* A list of servers waits for the disk, and then for no other message. */
+static void change_waits(void **state)
+{
+    struct kit *k = with_held_disk(1);
+    struct consensus_entry v[1] = { peer_change(peer_voters, 4, 2) };
+
+    (void)state;
+    peer_append(k, second, 2, 2, v, 1, 1);
+    peer_commands(k, second, 1, 1, 0, 3);
+    assert_int_equal(carried_out(k), 1);
+    while (kit_end_work(k, 0))
+        ;
+    assert_int_equal(carried_out(k), 3);
+    assert_int_equal(peer_servers(k), 4);
+    kit_free(k);
+}
+
+/* So does what makes a snapshot due: a snapshot is never ahead of the log. */
+static void snapshot_waits(void **state)
+{
+    struct kit *k = peer_three_voters();
+
+    (void)state;
+    k->threshold = 8;
+    peer_start(k);
+    k->s[0].disk.held = true;
+    peer_commands(k, second, 1, 1, 5, 1);
+    peer_commands(k, second, 1, 1, 0, 6);
+    assert_int_equal(carried_out(k), 6);
+    peer_commands(k, second, 6, 2, 5, 1);
+    peer_commands(k, second, 1, 1, 0, 11);
+    assert_int_equal(carried_out(k), 6);
+    assert_true(kit_end_work(k, 0));
+    assert_true(kit_end_work(k, 0));
+    assert_int_equal(carried_out(k), 11);
+    assert_true(kit_end_work(k, 0));
+    assert_true(k->s[0].disk.has_snapshot);
+    assert_int_equal(k->s[0].disk.snapshot.index, 11);
+    kit_free(k);
+}
+
 /* ---- committing: figure 8 of the paper on Raft */
 
 static void copies_of_old_entries(void **state)
@@ -367,6 +474,11 @@ int main(void)
         cmocka_unit_test(left_over_in_flight),
         cmocka_unit_test(cut_and_back),
         cmocka_unit_test(commit_beyond),
+        cmocka_unit_test(before_own_disk),
+        cmocka_unit_test(told_before_it_came),
+        cmocka_unit_test(told_by_another),
+        cmocka_unit_test(change_waits),
+        cmocka_unit_test(snapshot_waits),
         cmocka_unit_test(copies_of_old_entries),
         cmocka_unit_test(copies_of_own_old_entries),
         cmocka_unit_test(behind_the_leader),

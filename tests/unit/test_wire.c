@@ -1,7 +1,7 @@
 /*
  * test_wire.c - the header of bus messages: golden bytes, and every way to be wrong.
  */
-#include "net/bus.h"
+#include "net/bus_private.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -63,12 +63,27 @@ static void a_wrong_start_is_refused(void **unused)
     }
 }
 
+/* A type without a row is refused by everybody who is asked. */
+static void every_type_has_a_row(void **state)
+{
+    (void)state;
+    for (unsigned type = 1; type < BUS_TYPES; type++) {
+        const struct bus_type_row *row = bus_type_row(type);
+
+        assert_non_null(row);
+        assert_int_equal(row->published + row->asked + row->told, 1);
+    }
+    assert_null(bus_type_row(0));
+    assert_null(bus_type_row(BUS_TYPES));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_bytes_are_these),
         cmocka_unit_test(every_other_length_is_refused),
         cmocka_unit_test(a_wrong_start_is_refused),
+        cmocka_unit_test(every_type_has_a_row),
     };
 
     return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
