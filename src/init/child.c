@@ -1,10 +1,11 @@
 /*
  * child.c - what happens between fork and exec.
  *
- * The first act is to let go of every descriptor but stdio and the status pipe (number 3, closed
- * by the exec): a child that hangs in a dead file system must not hold other processes' pipes.
- * Whatever fails says so on the status pipe in one sentence, and the child is gone. All of it may
- * block; oneos-init does not wait for it.
+ * The first act is to let go of every descriptor but stdio, the status pipe (number 3) and the gate
+ * (number 4), which the exec closes: a child that hangs in a dead file system must not hold other
+ * processes' pipes. Whatever fails says so on the status pipe in one sentence, and the child is
+ * gone. All of it may block; oneos-init does not wait for it, and signals end it as they end a
+ * command.
  */
 #include "init/init.h"
 #include "base/cleanup.h"
@@ -29,6 +30,7 @@
 #include <unistd.h>
 
 #define STATUS_FD    3
+#define GATE_FD      4
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
 static _Noreturn void fail(const struct child *c, int err, const char *fmt, ...)
@@ -56,13 +58,18 @@ static _Noreturn void fail(const struct child *c, int err, const char *fmt, ...)
 
 static void set_stdio(const struct child *c)
 {
+    /* Out of the way of the numbers that it and the status pipe are to have. */
+    int gate = c->gate < 0 ? -1 : fcntl(c->gate, F_DUPFD_CLOEXEC, GATE_FD + 1);
+
     for (int i = 0; i < 3; i++)
         if (dup2(c->stdio[i], i) < 0)
             _exit(127);
     if (c->status == STATUS_FD ? fcntl(STATUS_FD, F_SETFD, FD_CLOEXEC) < 0
                                : dup3(c->status, STATUS_FD, O_CLOEXEC) < 0)
         _exit(127);
-    syscall(SYS_close_range, STATUS_FD + 1, ~0u, 0);
+    if (gate >= 0 && dup3(gate, GATE_FD, O_CLOEXEC) < 0)
+        _exit(127);
+    syscall(SYS_close_range, (gate >= 0 ? GATE_FD : STATUS_FD) + 1, ~0u, 0);
 }
 
 static void set_group(const struct child *c)
@@ -120,6 +127,67 @@ static void set_cwd(const struct child *c)
     fail(c, errno, "cwd: %s: %s", cwd, strerror(errno));
 }
 
+static void open_as(const struct child *c, int as, const char *path, int flags)
+{
+    int fd;
+
+    if (!path)
+        return;
+    do
+        fd = open(path, flags | O_NOCTTY | O_CLOEXEC, 0666);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0 || dup2(fd, as) < 0)
+        fail(c, errno, "cannot %s %s: %s", as == 0 ? "read" : "write", path, strerror(errno));
+    close(fd);
+}
+
+static void redirect(const struct child *c)
+{
+    const struct istage *s = c->spec->stages ? &c->spec->stages[c->stage] : NULL;
+
+    if (!s)
+        return;
+    open_as(c, 0, s->in, O_RDONLY);
+    open_as(c, 1, s->out, O_WRONLY | O_CREAT | (s->append ? O_APPEND : O_TRUNC));
+    open_as(c, 2, s->err, O_WRONLY | O_CREAT | (s->err_append ? O_APPEND : O_TRUNC));
+}
+
+static char *const *find_name(char *const *env, const char *entry)
+{
+    size_t n = strcspn(entry, "=");
+
+    for (; *env; env++)
+        if (strncmp(*env, entry, n) == 0 && ((*env)[n] == '=' || (*env)[n] == '\0'))
+            return env;
+    return NULL;
+}
+
+/* The stage's own variables over those of all; among equals the last counts. */
+static char *const *merge_env(const struct child *c)
+{
+    char *const *common = c->spec->env, *const * own;
+    size_t n = 0, m = 0, at = 0;
+    char **all;
+
+    own = c->spec->stages ? c->spec->stages[c->stage].env : NULL;
+    if (!own || !*own)
+        return common;
+    while (common[n])
+        n++;
+    while (own[m])
+        m++;
+    all = calloc(n + m + 1, sizeof *all);
+    if (!all)
+        fail(c, ENOMEM, "no memory for the environment");
+    for (; *common; common++)
+        if (!find_name(own, *common))
+            all[at++] = *common;
+    for (; *own; own++)
+        if (!find_name(own + 1, *own))
+            all[at++] = *own;
+    return all;
+}
+
 /* A file that the kernel does not know but that is text: a script without "#!". */
 static bool is_text(const char *path)
 {
@@ -145,6 +213,18 @@ static void exec_by_shell(const char *path, char *const *argv, char *const *env)
     for (size_t i = 1; i < n; i++)
         args[i + 1] = argv[i];
     execve(_PATH_BSHELL, (char *const *)args, env);
+}
+
+/* What exec would say, as far as can be seen before: 0 or an errno. */
+static int probe(const char *path, char *const *argv, char *const *env)
+{
+    struct stat st;
+
+    (void)argv;
+    (void)env;
+    if (stat(path, &st) < 0 || access(path, X_OK) < 0)
+        return errno;
+    return S_ISREG(st.st_mode) ? 0 : EACCES;
 }
 
 /* Returns the errno of the failure. */
@@ -182,8 +262,11 @@ static const char *path_of(char *const *env)
     return DEFAULT_PATH;
 }
 
-/* As a shell does: the first that runs, else the first that was there but could not. */
-static _Noreturn void exec_in_path(const struct child *c, char *const *argv, char *const *env)
+typedef int try_fn(const char *path, char *const *argv, char *const *env);
+
+/* As a shell does: the first that runs, else the first that was there but could not. Returns when
+ * `try` succeeded. */
+static void in_path(const struct child *c, try_fn *try, char *const *argv, char *const *env)
 {
     const char *path = path_of(env);
     char file[PATH_MAX], denied[PATH_MAX] = "";
@@ -195,7 +278,9 @@ static _Noreturn void exec_in_path(const struct child *c, char *const *argv, cha
         if ((size_t)snprintf(file, sizeof file, "%.*s%s%s", (int)(end - p), p, end > p ? "/" : "./",
                              argv[0]) >= sizeof file)
             continue;
-        err = try_exec(file, argv, env);
+        err = try(file, argv, env);
+        if (err == 0)
+            return;
         if (err == EACCES && !*denied && access(file, F_OK) == 0)
             memcpy(denied, file, sizeof denied);
         if (err != EACCES && (err != ENOENT || access(file, F_OK) == 0) && err != ENOTDIR)
@@ -206,25 +291,71 @@ static _Noreturn void exec_in_path(const struct child *c, char *const *argv, cha
     fail(c, ENOENT, "exec: %s: command not found in PATH (%s)", argv[0], path);
 }
 
+static void with_command(const struct child *c, try_fn *try, char *const *argv, char *const *env)
+{
+    int err;
+
+    if (!argv[0][0])
+        fail(c, ENOENT, "exec: the command's name is empty");
+    if (!strchr(argv[0], '/')) {
+        in_path(c, try, argv, env);
+        return;
+    }
+    err = try(argv[0], argv, env);
+    if (err)
+        fail_exec(c, err, argv[0]);
+}
+
+/* Tells that this stage could be executed and waits until the others can. */
+static void pass_gate(const struct child *c, char *const *argv, char *const *env)
+{
+    static const struct child_failure ready;
+    ssize_t n;
+    char byte;
+
+    with_command(c, probe, argv, env);
+    if (write(STATUS_FD, &ready, sizeof ready) < 0)
+        _exit(126);
+    do
+        n = read(GATE_FD, &byte, 1);
+    while (n < 0 && errno == EINTR);
+    if (n != 1)
+        _exit(126);
+}
+
+static void limit_memory(const struct child *c)
+{
+    struct rlimit most = { .rlim_cur = c->spec->memory, .rlim_max = c->spec->memory };
+
+    if (c->limit_itself && setrlimit(RLIMIT_AS, &most) < 0)
+        fail(c, errno, "memory: %llu bytes cannot be set as the limit: %s",
+             (unsigned long long)c->spec->memory, strerror(errno));
+}
+
 _Noreturn void child_run(const struct child *c)
 {
-    char *const *argv = c->spec->argv[c->stage], *const *env = c->spec->env;
+    char *const *argv = c->spec->argv[c->stage], *const * env;
     sigset_t none;
+
+    if (c->v1_procs >= 0 && cgroup_enter(c->v1_procs) < 0)
+        _exit(127);
 
     set_stdio(c);
     set_group(c);
-    if (c->spec->nice && setpriority(PRIO_PROCESS, 0, c->spec->nice) < 0)
-        fail(c, errno, "nice: %d: %s", c->spec->nice, strerror(errno));
+    if (c->nice && setpriority(PRIO_PROCESS, 0, c->nice) < 0)
+        fail(c, errno, "nice: %d: %s", c->nice, strerror(errno));
     setrlimit(RLIMIT_NOFILE, &c->in->nofile);
     set_user(c);
     die_with_parent(c);
     umask(022);
-    set_cwd(c);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (!argv[0][0])
-        fail(c, ENOENT, "exec: the command's name is empty");
-    if (!strchr(argv[0], '/'))
-        exec_in_path(c, argv, env);
-    fail_exec(c, try_exec(argv[0], argv, env), argv[0]);
+    set_cwd(c);
+    redirect(c);
+    env = merge_env(c);
+    if (c->gate >= 0)
+        pass_gate(c, argv, env);
+    limit_memory(c);
+    with_command(c, try_exec, argv, env);
+    _exit(127);
 }

@@ -82,6 +82,7 @@ static void add_figures(struct imsg *m, const struct proc *p)
     m->exit = p->exit;
     m->signal = p->signal;
     m->oom = p->oom;
+    m->lease = p->lease;
     m->ended_us = p->ended_us;
     m->cpu_us = p->cpu_us;
     m->memory_peak = p->memory_peak;
@@ -280,10 +281,23 @@ static void on_stop(struct init *in, const struct imsg *m)
     proc_stop(in, m->grace_ms);
 }
 
+static void on_lease(struct init *in, const struct imsg *m)
+{
+    lease_set(in, m->until_ms);
+}
+
+static void on_kill(struct init *in, const struct imsg *m)
+{
+    struct proc *p = proc_find(in, m->number);
+
+    if (p)
+        doom(in, p);
+}
+
 /* What a client may ask; SPAWN and HELLO are apart, since they need more than the message. */
 static void (*const requests[])(struct init *, const struct imsg *) = {
-    [IM_SIGNAL] = on_signal, [IM_NICE] = on_nice, [IM_CLOSED] = on_closed,
-    [IM_TAKEN] = on_taken,   [IM_STOP] = on_stop,
+    [IM_SIGNAL] = on_signal, [IM_NICE] = on_nice,   [IM_CLOSED] = on_closed, [IM_TAKEN] = on_taken,
+    [IM_STOP] = on_stop,     [IM_LEASE] = on_lease, [IM_KILL] = on_kill,
 };
 
 /* False when the connection is closed. */

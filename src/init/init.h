@@ -2,7 +2,9 @@
  * init.h - the parts of oneos-init: one state, used by its few files and by nobody else.
  *
  * main.c runs the loop, conn.c talks to clients, proc.c keeps the processes and reaps them,
- * spawn.c starts them, child.c is what happens between fork and exec, cgroup.c is optional.
+ * spawn.c starts them, child.c is what happens between fork and exec, doom.c sees to it that
+ * nothing is left of one, by kin.c where there is no cgroup.c, lease.c knows until when jobs may
+ * run.
  */
 #ifndef ONEOS_INIT_INIT_H
 #define ONEOS_INIT_INIT_H
@@ -47,16 +49,27 @@ enum { TELL_STARTED = 1, TELL_ENDED = 2, TELL_PROC = 4 };
 struct proc {
     LIST_ENTRY(proc) by_number;
     TAILQ_ENTRY(proc) all;
-    TAILQ_ENTRY(proc) told; /* in init.tell when `tell` is not 0 */
-    struct watch status;    /* the pipe on which exec failures come; its end is success */
-    struct oerr *failure;   /* FAILED: why */
-    char *user;             /* whose it is; NULL: as we run */
-    uint32_t number, id;    /* id: of the spawn request, 0 once answered or given up */
+    TAILQ_ENTRY(proc) told;  /* in init.tell when `tell` is not 0 */
+    TAILQ_ENTRY(proc) dying; /* in init.doomed when `doomed` */
+    struct watch status;     /* the pipe on which exec failures come; its end is success */
+    struct oerr *failure;    /* FAILED: why */
+    char *user;              /* whose it is; NULL: as we run */
+    char *tag;               /* "ONEOS_PROC=..." of its environment, or NULL */
+    uint32_t number, id;     /* id: of the spawn request, 0 once answered or given up */
     uint8_t state, tell;
     uint8_t fdmask; /* IM_IN... of what is held in fds */
     bool oom, pty;
-    int fds[IM_FDS]; /* our ends of stdin, stdout, stderr, or -1 */
-    int rc;          /* FAILED: -errno */
+    bool leased, reap_all; /* as asked for */
+    bool out_of_lease;     /* it ran when the lease ran out */
+    bool lease;            /* and died of that */
+    bool grouped, tracked; /* it has a cgroup; one that says what belongs to it */
+    bool doomed;           /* all of it is being killed */
+    unsigned kin;          /* doomed: what the last look found of it */
+    uint64_t doomed_ms;    /* since when */
+    int gate;              /* stages wait on its other end for each other, or -1 */
+    unsigned ready;        /* stages that have come to the gate */
+    int fds[IM_FDS];       /* our ends of stdin, stdout, stderr, or -1 */
+    int rc;                /* FAILED: -errno */
     int exit, signal;
     pid_t pgid;
     uint64_t started_us, ended_us, cpu_us, memory_peak;
@@ -75,11 +88,11 @@ struct conn {
 
 struct init {
     int epoll, lock;
-    struct watch listen, signals;
+    struct watch listen, signals, lease;
     struct conn conns[CONNS];
     struct conn *client; /* the one that said HELLO last, or NULL */
     bool greeting;       /* READY is due once `tell` is empty */
-    struct proc_list all, tell;
+    struct proc_list all, tell, doomed;
     LIST_HEAD(, proc) by_number[BUCKETS];
     LIST_HEAD(, stage) by_pid[BUCKETS];
     unsigned procs, running, held; /* records; not ended; descriptors kept */
@@ -87,12 +100,14 @@ struct init {
     struct rlimit nofile; /* as it was; children get it back */
     char user[64];        /* whose processes are started when no user is given */
     uint64_t started_us;
-    uint64_t retry_ms;   /* when to try sending again, or 0 */
-    uint64_t idle_ms;    /* the time without process and client after which it exits */
-    uint64_t idle_since; /* 0: not idle */
-    uint64_t stop_ms;    /* stopping: when the next KILL comes */
-    uint64_t give_up_ms; /* killing: when it goes although processes are left */
-    uint64_t quit_ms;    /* quitting: how long the client may take to hear the last words */
+    uint64_t lease_until; /* 0: there is no lease */
+    uint64_t doom_ms;     /* when the next look at the doomed is due, or 0 */
+    uint64_t retry_ms;    /* when to try sending again, or 0 */
+    uint64_t idle_ms;     /* the time without process and client after which it exits */
+    uint64_t idle_since;  /* 0: not idle */
+    uint64_t stop_ms;     /* stopping: when the next KILL comes */
+    uint64_t give_up_ms;  /* killing: when it goes although processes are left */
+    uint64_t quit_ms;     /* quitting: how long the client may take to hear the last words */
     bool stopping, killed, quit;
 };
 
@@ -117,6 +132,8 @@ void proc_started(struct init *in, struct proc *p);
 void proc_let_go(struct init *in, struct proc *p, uint8_t mask);
 void proc_free(struct init *in, struct proc *p);
 void proc_reap(struct init *in);
+void proc_finish(struct init *in, struct proc *p);    /* its commands and what was left are gone */
+struct stage *proc_stage(struct init *in, pid_t pid); /* the one that is our child, or NULL */
 int proc_signal(struct init *in, struct proc *p, int sig);
 void proc_stop(struct init *in, uint64_t grace_ms);
 void proc_stop_step(struct init *in); /* when stop_ms has come */
@@ -125,15 +142,33 @@ void proc_stop_step(struct init *in); /* when stop_ms has come */
 void spawn_run(struct init *in, uint32_t id, uint32_t number, int memfd);
 void spawn_status(struct init *in, struct watch *w, uint32_t events);
 
+/* doom.c */
+void doom(struct init *in, struct proc *p); /* from now on it is killed until nothing is left */
+void doom_forget(struct init *in, struct proc *p);
+void doom_step(struct init *in); /* when doom_ms has come */
+
+/* kin.c: kills what belongs to the doomed that have no cgroup, and sets `kin` of each. */
+void kin_kill(struct init *in);
+
+/* lease.c */
+int lease_open(struct init *in);
+void lease_set(struct init *in, uint64_t until_ms);
+bool lease_holds(const struct init *in);
+
 /* child.c */
 struct child {
     const struct ispec *spec;
     const struct init *in;
     unsigned stage;
     int stdio[3], status;
+    int gate;     /* where it waits for the other stages once it could be executed, or -1 */
+    int v1_procs; /* the cgroup to enter, or -1 */
+    int nice;
+    bool limit_itself;  /* nothing else watches over its memory */
     pid_t pgid, parent; /* pgid 0: it leads */
 };
-/* What a child says on the status pipe when it cannot go on. */
+/* What a child says on the status pipe, one packet each: that it cannot go on, or, with rc 0, that
+ * it has come to the gate. */
 struct child_failure {
     int rc;
     char text[sizeof((struct oerr *)0)->text];

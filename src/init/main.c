@@ -206,6 +206,8 @@ static void run_timers(struct init *in)
     }
     if (in->stopping && now >= in->stop_ms)
         proc_stop_step(in);
+    if (in->doom_ms && now >= in->doom_ms)
+        doom_step(in);
     check_idle(in);
 }
 
@@ -218,6 +220,8 @@ static int next_timer(const struct init *in)
         at = in->retry_ms;
     if (in->stopping && in->stop_ms < at)
         at = in->stop_ms;
+    if (in->doom_ms && in->doom_ms < at)
+        at = in->doom_ms;
     if (in->idle_since && in->idle_since + in->idle_ms < at)
         at = in->idle_since + in->idle_ms;
     return at <= now ? 0 : (int)(at - now);
@@ -255,6 +259,7 @@ static int start(struct init *in, const char *dir, bool foreground, const char *
 
     TAILQ_INIT(&in->all);
     TAILQ_INIT(&in->tell);
+    TAILQ_INIT(&in->doomed);
     /* Standard descriptors are taken, so that none of ours gets such a number. */
     while ((null = open("/dev/null", O_RDWR)) >= 0 && null < 3)
         ;
@@ -277,7 +282,7 @@ static int start(struct init *in, const char *dir, bool foreground, const char *
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     in->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (in->epoll < 0 || open_signals(in) < 0 || watch_add(in, &in->listen, EPOLLIN) < 0 ||
-        watch_add(in, &in->signals, EPOLLIN) < 0)
+        watch_add(in, &in->signals, EPOLLIN) < 0 || lease_open(in) < 0)
         return oerr_set(e, -errno, "cannot watch for events: %s", strerror(errno));
     cgroup_open(&in->cgroups, cgroup, folder_key());
     return 0;

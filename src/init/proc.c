@@ -4,6 +4,8 @@
  *     STARTING -> RUNNING -> ENDED     told STARTED, ENDED; goes when the client has taken it
  *     STARTING -> FAILED               told STARTED with words; goes when told and reaped
  *
+ * One whose commands have ended stays RUNNING while what they left behind is killed (doom.c).
+ *
  * Invariants: `procs` counts the records in `all`, `running` those STARTING or RUNNING, `held` the
  * stdio descriptors kept; a stage is in by_pid until it is reaped; `left` counts those.
  */
@@ -42,6 +44,14 @@ struct proc *proc_find(struct init *in, uint32_t number)
     return NULL;
 }
 
+static char *copy_tag(char *const *env)
+{
+    for (; *env; env++)
+        if (strncmp(*env, "ONEOS_PROC=", 11) == 0)
+            return strdup(*env);
+    return NULL;
+}
+
 struct proc *proc_create(struct init *in, const struct ispec *s)
 {
     struct proc *p = calloc(1, sizeof *p + s->nstages * sizeof p->stages[0]);
@@ -55,7 +65,10 @@ struct proc *proc_create(struct init *in, const struct ispec *s)
     p->number = s->number;
     p->pty = s->pty;
     p->nstages = s->nstages;
-    p->status.fd = -1;
+    p->leased = s->leased;
+    p->reap_all = s->reap_all;
+    p->tag = s->env ? copy_tag(s->env) : NULL;
+    p->status.fd = p->gate = -1;
     for (int i = 0; i < IM_FDS; i++)
         p->fds[i] = -1;
     LIST_INSERT_HEAD(&in->by_number[bucket(p->number)], p, by_number);
@@ -78,7 +91,7 @@ void proc_add_stage(struct init *in, struct proc *p, pid_t pid)
         p->pgid = pid;
 }
 
-static struct stage *find_stage(struct init *in, pid_t pid)
+struct stage *proc_stage(struct init *in, pid_t pid)
 {
     struct stage *s;
 
@@ -99,10 +112,18 @@ void proc_let_go(struct init *in, struct proc *p, uint8_t mask)
         }
 }
 
+static void close_gate(struct proc *p)
+{
+    if (p->gate >= 0)
+        close(take_fd(&p->gate));
+}
+
 void proc_free(struct init *in, struct proc *p)
 {
     proc_let_go(in, p, IM_IN | IM_OUT | IM_ERR);
     watch_close(in, &p->status);
+    close_gate(p);
+    doom_forget(in, p);
     if (p->state != PROC_FAILED)
         LIST_REMOVE(p, by_number);
     if (p->tell)
@@ -111,6 +132,7 @@ void proc_free(struct init *in, struct proc *p)
     in->procs--;
     free(p->failure);
     free(p->user);
+    free(p->tag);
     free(p);
 }
 
@@ -120,7 +142,7 @@ int proc_signal(struct init *in, struct proc *p, int sig)
 {
     if (p->nstages == 0 || (p->stages[0].ended && (kill(p->pgid, 0) == 0 || errno == EPERM)))
         return -ESRCH;
-    if (sig == SIGKILL)
+    if (sig == SIGKILL && p->tracked)
         cgroup_kill(&in->cgroups, p->number);
     if (kill(-p->pgid, sig) == 0)
         return 0;
@@ -130,21 +152,38 @@ int proc_signal(struct init *in, struct proc *p, int sig)
     return -errno;
 }
 
-static void end(struct init *in, struct proc *p)
+/* Its folders and what they counted, once nothing runs in them. */
+static void leave_cgroup(struct init *in, struct proc *p)
 {
-    struct cgroup_end figures;
+    if (p->grouped)
+        cgroup_remove(&in->cgroups, p->number);
+}
+
+void proc_finish(struct init *in, struct proc *p)
+{
+    struct cgroup_end figures = { 0 };
 
     p->state = PROC_ENDED;
     p->ended_us = wall_us();
     in->running--;
-    cgroup_figures(&in->cgroups, p->number, &figures);
+    if (p->grouped)
+        cgroup_figures(&in->cgroups, p->number, &figures);
     p->oom = figures.oom;
     if (figures.cpu_us > p->cpu_us)
         p->cpu_us = figures.cpu_us;
     if (figures.memory_peak)
         p->memory_peak = figures.memory_peak;
-    cgroup_remove(&in->cgroups, p->number);
+    leave_cgroup(in, p);
     conn_tell(in, p, TELL_ENDED);
+}
+
+/* Its commands have ended. */
+static void end(struct init *in, struct proc *p)
+{
+    if (p->reap_all || p->doomed)
+        doom(in, p);
+    else
+        proc_finish(in, p);
 }
 
 void proc_started(struct init *in, struct proc *p)
@@ -174,9 +213,10 @@ void proc_fail(struct init *in, struct proc *p, int rc, const char *text)
         oerr_set(p->failure, 0, "%s", text);
     LIST_REMOVE(p, by_number);
     watch_close(in, &p->status);
+    close_gate(p);
     proc_let_go(in, p, IM_IN | IM_OUT | IM_ERR);
     if (p->left == 0)
-        cgroup_remove(&in->cgroups, p->number);
+        leave_cgroup(in, p);
     conn_tell(in, p, TELL_STARTED);
 }
 
@@ -196,6 +236,11 @@ static void stage_ended(struct init *in, struct stage *s, int status, const stru
         p->exit = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
         p->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     }
+    if (p->out_of_lease && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        p->lease = true;
+    /* Who died before the gate opened will not come to it. */
+    if (p->left > 0 && p->gate >= 0)
+        proc_signal(in, p, SIGKILL);
     if (p->left > 0)
         return;
     /* All who could write on the status pipe are gone: it has its word or its end. */
@@ -204,7 +249,7 @@ static void stage_ended(struct init *in, struct stage *s, int status, const stru
     } else if (p->state == PROC_RUNNING) {
         end(in, p);
     } else {
-        cgroup_remove(&in->cgroups, p->number);
+        leave_cgroup(in, p);
         if (!p->tell)
             proc_free(in, p);
     }
@@ -217,7 +262,7 @@ void proc_reap(struct init *in)
     int status;
 
     while ((pid = wait4(-1, &status, WNOHANG, &ru)) > 0) {
-        struct stage *s = find_stage(in, pid);
+        struct stage *s = proc_stage(in, pid);
 
         if (s)
             stage_ended(in, s, status, &ru);
@@ -243,7 +288,7 @@ static void signal_orphans(struct init *in, int sig)
         char *paren = f && fgets(text, sizeof text, f) ? strrchr(text, ')') : NULL;
 
         if (paren && sscanf(paren + 1, " %*c %d", &parent) == 1 && parent == self &&
-            !find_stage(in, atoi(at->d_name)))
+            !proc_stage(in, atoi(at->d_name)))
             kill(atoi(at->d_name), sig);
     }
     if (d)

@@ -1,54 +1,59 @@
 /*
  * proto.c - encoding and decoding of the messages between oneos-init and its client.
  *
- * One table says which fields each type carries; encoder and decoder walk it. Decoding goes
+ * One table says which fields each type carries; encoder and decoder walk it (spec.c does the spawn
+ * requests). Decoding goes
  * through a cursor whose failure is sticky: no read passes the end, and one check at the end of
  * a message is enough.
  */
 #include "init/proto.h"
-#include "base/buf.h"
 #include "base/cleanup.h"
+#include "init/cursor.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define MAGIC        0x31494f31u /* "1OI1" */
-#define SPEC_MAGIC   0x31534f31u
 #define HEADER_BYTES 16
 
-/* A field of struct imsg: an integer of `size` bytes, `count` of them, or text (size 0). */
+/* A field of struct imsg: an integer of `size` bytes, `count` of them, or text (size 0); carried
+ * since version `since`. */
 struct field {
     uint16_t off;
-    uint8_t size, count;
+    uint8_t size, count, since;
 };
 
 #define F(name)                                                                                    \
     {                                                                                              \
-        offsetof(struct imsg, name), sizeof(((struct imsg *)0)->name), 1                           \
+        offsetof(struct imsg, name), sizeof(((struct imsg *)0)->name), 1, 1                        \
+    }
+#define F2(name)                                                                                   \
+    {                                                                                              \
+        offsetof(struct imsg, name), sizeof(((struct imsg *)0)->name), 1, 2                        \
     }
 #define F_PIDS                                                                                     \
     {                                                                                              \
-        offsetof(struct imsg, pids), sizeof(int32_t), IM_PIDS                                      \
+        offsetof(struct imsg, pids), sizeof(int32_t), IM_PIDS, 1                                   \
     }
 #define F_TEXT                                                                                     \
     {                                                                                              \
-        offsetof(struct imsg, text), 0, 1                                                          \
+        offsetof(struct imsg, text), 0, 1, 1                                                       \
     }
-#define FIELDS_MAX 16
+#define FIELDS_MAX 18
 
 static const struct field fields[][FIELDS_MAX] = {
     [IM_HELLO] = { F(version_min), F(version_max) },
     [IM_WELCOME] = { F(version), F(pid), F(started_us), F_TEXT },
     [IM_REFUSED] = { F(version_min), F(version_max), F(pid), F_TEXT },
     [IM_PROC] = { F(number), F(pid), F(started_us), F(running), F(fds), F(exit), F(signal), F(oom),
-                  F(ended_us), F(cpu_us), F(memory_peak), F(npids), F_PIDS, F_TEXT },
+                  F(ended_us), F(cpu_us), F(memory_peak), F(npids), F_PIDS, F_TEXT, F2(lease) },
     [IM_READY] = { { 0 } },
     [IM_SPAWN] = { F(number) },
     [IM_STARTED] = { F(number), F(rc), F(pid), F(started_us), F(fds), F(npids), F_PIDS, F_TEXT },
-    [IM_ENDED] = { F(number), F(exit), F(signal), F(oom), F(ended_us), F(cpu_us), F(memory_peak) },
+    [IM_ENDED] = { F(number), F(exit), F(signal), F(oom), F(ended_us), F(cpu_us), F(memory_peak),
+                   F2(lease) },
     [IM_SIGNAL] = { F(number), F(value) },
     [IM_NICE] = { F(number), F(value) },
     [IM_CLOSED] = { F(number), F(fds) },
@@ -56,32 +61,9 @@ static const struct field fields[][FIELDS_MAX] = {
     [IM_STOP] = { F(grace_ms) },
     [IM_STOPPED] = { { 0 } },
     [IM_REPLACED] = { { 0 } },
+    [IM_LEASE] = { F2(until_ms) },
+    [IM_KILL] = { F2(number) },
 };
-
-static void put(uint8_t **p, uint64_t v, unsigned n)
-{
-    for (; n > 0; n--, v >>= 8)
-        *(*p)++ = (uint8_t)v;
-}
-
-/* Reads from data that came from outside; `bad` stays set after the first short read. */
-struct cursor {
-    const uint8_t *p, *end;
-    bool bad;
-};
-
-static uint64_t get(struct cursor *c, unsigned n)
-{
-    uint64_t v = 0;
-
-    if (c->bad || (size_t)(c->end - c->p) < n) {
-        c->bad = true;
-        return 0;
-    }
-    for (unsigned i = 0; i < n; i++)
-        v |= (uint64_t)*c->p++ << (8 * i);
-    return v;
-}
 
 static uint64_t load(const void *at, unsigned size)
 {
@@ -137,22 +119,24 @@ static void get_text(struct cursor *c, char *text, size_t size)
 int imsg_decode(struct imsg *m, const void *data, size_t n)
 {
     struct cursor c = { data, (const uint8_t *)data + n, false };
-    uint64_t magic, length, zero;
+    uint64_t magic, version, length, zero;
 
     memset(m, 0, sizeof *m);
     magic = get(&c, 4);
-    get(&c, 1);
+    version = get(&c, 1);
     m->type = (uint8_t)get(&c, 1);
     zero = get(&c, 2);
     length = get(&c, 4);
     m->id = (uint32_t)get(&c, 4);
-    if (c.bad || magic != MAGIC || zero != 0 || length != n || n > IM_BYTES)
+    if (c.bad || magic != MAGIC || version == 0 || zero != 0 || length != n || n > IM_BYTES)
         return -EPROTO;
     if (m->type == 0 || m->type >= ARRAY_SIZE(fields))
         return -EOPNOTSUPP;
     for (const struct field *f = fields[m->type]; f->count; f++) {
         char *at = (char *)m + f->off;
 
+        if (version < f->since)
+            continue;
         if (f->size == 0)
             get_text(&c, at, sizeof m->text);
         for (unsigned i = 0; f->size && i < f->count; i++, at += f->size) {
@@ -246,126 +230,4 @@ int imsg_recv(int sock, struct imsg *m, int fds[IM_FDS])
     if (rc < 0)
         close_all(fds);
     return rc;
-}
-
-static void put_u32(struct obuf *b, uint32_t v)
-{
-    uint8_t bytes[4], *p = bytes;
-
-    put(&p, v, 4);
-    obuf_put(b, bytes, 4);
-}
-
-/* length[4] bytes NUL: the decoder can leave it where it is. */
-static void put_string(struct obuf *b, const char *s)
-{
-    size_t n = strlen(s);
-
-    put_u32(b, n > UINT32_MAX ? UINT32_MAX : (uint32_t)n);
-    obuf_put(b, s, n + 1);
-}
-
-static void put_list(struct obuf *b, char *const *list)
-{
-    uint32_t n = 0;
-
-    while (list[n])
-        n++;
-    put_u32(b, n);
-    for (uint32_t i = 0; i < n; i++)
-        put_string(b, list[i]);
-}
-
-void ispec_encode(struct obuf *b, const struct ispec *s)
-{
-    put_u32(b, SPEC_MAGIC);
-    put_u32(b, s->number);
-    put_u32(b, s->pty);
-    put_u32(b, s->rows);
-    put_u32(b, s->cols);
-    put_u32(b, (uint32_t)s->nice);
-    put_string(b, s->cwd);
-    put_string(b, s->user);
-    put_list(b, s->env);
-    put_u32(b, s->nstages);
-    for (unsigned i = 0; i < s->nstages; i++)
-        put_list(b, s->argv[i]);
-}
-
-static const char *get_string(struct cursor *c)
-{
-    size_t n = get(c, 4);
-    const char *s = (const char *)c->p;
-
-    if (c->bad || n >= (size_t)(c->end - c->p) || memchr(s, '\0', n + 1) != s + n) {
-        c->bad = true;
-        return NULL;
-    }
-    c->p += n + 1;
-    return s;
-}
-
-/* A string takes at least 5 bytes, so that a count is bounded by what is left. */
-static uint32_t get_count(struct cursor *c)
-{
-    uint32_t n = (uint32_t)get(c, 4);
-
-    if (c->bad || n > (size_t)(c->end - c->p) / 5)
-        c->bad = true;
-    return c->bad ? 0 : n;
-}
-
-static char **get_list(struct cursor *c, char ***room)
-{
-    uint32_t n = get_count(c);
-    char **list = *room;
-
-    for (uint32_t i = 0; i < n; i++)
-        list[i] = (char *)(uintptr_t)get_string(c);
-    list[n] = NULL;
-    *room += n + 1;
-    return list;
-}
-
-int ispec_decode(struct ispec *s, const void *data, size_t n, struct oerr *e)
-{
-    struct cursor c = { data, (const uint8_t *)data + n, false };
-    uint64_t magic = get(&c, 4);
-    char **room;
-
-    memset(s, 0, sizeof *s);
-    s->number = (uint32_t)get(&c, 4);
-    s->pty = get(&c, 4) != 0;
-    s->rows = (uint16_t)get(&c, 4);
-    s->cols = (uint16_t)get(&c, 4);
-    s->nice = (int32_t)get(&c, 4);
-    s->cwd = get_string(&c);
-    s->user = get_string(&c);
-    if (c.bad || magic != SPEC_MAGIC || n > ISPEC_BYTES)
-        return oerr_set(e, -EPROTO, "the spawn request of %zu bytes is not one", n);
-    /* Room for a pointer to each string that can be there, the ends of lists and the stages. */
-    s->mem = calloc((size_t)(c.end - c.p) / 5 + 2 + 2 * ISPEC_STAGES, sizeof(char *));
-    if (!s->mem)
-        return oerr_set(e, -ENOMEM, "no memory for a spawn request of %zu bytes", n);
-    s->argv = s->mem;
-    room = (char **)s->mem + ISPEC_STAGES;
-    s->env = get_list(&c, &room);
-    s->nstages = get_count(&c);
-    if (s->nstages == 0 || s->nstages > ISPEC_STAGES)
-        return oerr_set(e, -EINVAL, "a spawn request has 1 to %d stages, not %u", ISPEC_STAGES,
-                        s->nstages);
-    for (unsigned i = 0; i < s->nstages; i++) {
-        s->argv[i] = get_list(&c, &room);
-        if (!c.bad && !s->argv[i][0])
-            return oerr_set(e, -EINVAL, "stage %u has no command", i + 1);
-    }
-    if (c.bad || c.p != c.end)
-        return oerr_set(e, -EPROTO, "the spawn request of %zu bytes is damaged", n);
-    return 0;
-}
-
-void ispec_free(struct ispec *s)
-{
-    free(s->mem);
-    *s = (struct ispec){ 0 };
 }

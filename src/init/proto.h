@@ -5,15 +5,18 @@
  *
  *     magic[4] version[1] type[1] zero[2] length[4] id[4]  fields of the type, in table order
  *
- * length is that of the whole packet. HELLO and REFUSED keep their form in every version. A later
- * version adds fields at the tail, which an older reader leaves alone; a new type needs a new
- * version. A conversation:
+ * version is the sender's highest, length that of the whole packet. HELLO and REFUSED keep their
+ * form in every version. A later version adds fields at the tail, which an older reader leaves
+ * alone and a newer reader of an older message has as 0; a new type needs a new version. A
+ * conversation:
  *
  *     HELLO        ->  WELCOME, a PROC for each process known, READY; or REFUSED
  *     SPAWN + memfd -> STARTED (rc 0 with descriptors, or -errno with words), later ENDED
- *     SIGNAL, NICE, CLOSED, TAKEN, STOP ->  nothing, nothing, nothing, nothing, STOPPED
+ *     SIGNAL, NICE, CLOSED, TAKEN, LEASE, KILL ->  nothing
+ *     STOP         ->  STOPPED
  *
- * REPLACED is the last thing a client hears when a newer one has come.
+ * REPLACED is the last thing a client hears when a newer one has come. Version 2 brought LEASE,
+ * KILL, the field `lease`, and the second part of a spawn request.
  */
 #ifndef ONEOS_INIT_PROTO_H
 #define ONEOS_INIT_PROTO_H
@@ -27,7 +30,7 @@
 struct obuf;
 
 #define IM_VERSION_MIN 1
-#define IM_VERSION_MAX 1
+#define IM_VERSION_MAX 2
 #define IM_BYTES       1024 /* more than any message has */
 #define IM_FDS         3
 #define IM_PIDS        16 /* stages of a pipeline whose figures a client can see */
@@ -51,6 +54,8 @@ enum imsg_type {
     IM_STOP,
     IM_STOPPED,
     IM_REPLACED,
+    IM_LEASE, /* until_ms */
+    IM_KILL,  /* all of a process, whatever became of it */
 };
 
 /* Bits of `fds`: which of the stdio descriptors travel with the message, in this order. With
@@ -70,10 +75,12 @@ struct imsg {
     uint8_t fds;
     uint8_t running;
     uint8_t oom;
+    uint8_t lease; /* killed because the lease ran out */
     uint8_t npids;
     int32_t pids[IM_PIDS];
     int32_t exit, signal;
     uint32_t grace_ms;
+    uint64_t until_ms; /* on CLOCK_BOOTTIME, which both read */
     uint64_t started_us, ended_us, cpu_us, memory_peak;
     char text[sizeof((struct oerr *)0)->text]; /* words; WELCOME: the folder of the cgroups;
                                                 * PROC: the user, "": as oneos-init runs */
@@ -94,6 +101,13 @@ int imsg_send(int sock, const struct imsg *m, const int *fds, unsigned n);
  * were lost on the way in (m is valid, fds all -1). */
 int imsg_recv(int sock, struct imsg *m, int fds[IM_FDS]);
 
+/* What a stage has for itself; NULL: nothing. */
+struct istage {
+    const char *in, *out, *err; /* files instead of its stdio */
+    char **env;                 /* goes over that of the request; never NULL after decoding */
+    bool append, err_append;
+};
+
 /* A spawn request, which travels in a sealed memfd. */
 struct ispec {
     uint32_t number;
@@ -104,10 +118,15 @@ struct ispec {
     char **env;             /* NULL-ended */
     unsigned nstages;
     char ***argv; /* nstages lists, each NULL-ended and not empty */
-    void *mem;    /* holds the lists */
+    bool more;    /* the rest is there, which only version 2 can read */
+    bool leased, reap_all;
+    uint64_t memory;
+    uint32_t cpu_milli;
+    struct istage *stages; /* nstages of them, or NULL */
+    void *mem;             /* holds the lists */
 };
 
-/* Appends it; s->argv and s->env are read, s->mem is not. */
+/* Appends it; s->mem is not read. */
 void ispec_encode(struct obuf *b, const struct ispec *s);
 
 /* The strings stay in data, which must outlive s. Free it with ispec_free, also after failure. */

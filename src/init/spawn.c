@@ -2,7 +2,9 @@
  * spawn.c - starting processes: from the request in a memfd to children that exec.
  *
  * Nothing here waits. The children report on a status pipe that the exec closes: its end means
- * that every stage runs, a struct child_failure that one does not.
+ * that every stage runs, a struct child_failure that one does not. The stages of a pipeline meet at
+ * a gate, a pipe from which each reads a byte before its exec: it is opened when all have come to
+ * it, so that none runs when another has no input or no command.
  */
 #include "init/init.h"
 #include "base/cleanup.h"
@@ -90,10 +92,9 @@ static int stdio_open(struct stdio *s, const struct ispec *spec, struct oerr *e)
 
 /* Forks the stages, joined by pipes. On failure the stages that run are the caller's to kill. */
 static int fork_stages(struct init *in, struct proc *p, const struct ispec *spec,
-                       const struct stdio *s, int status, int cgroup)
+                       const struct stdio *s, struct child *c, struct cgroup *g)
 {
     cleanup_close int from = -1; /* the pipe from the stage before */
-    struct child c = { .spec = spec, .in = in, .status = status, .parent = getpid() };
 
     for (unsigned i = 0; i < spec->nstages; i++) {
         bool last = i + 1 == spec->nstages;
@@ -108,14 +109,14 @@ static int fork_stages(struct init *in, struct proc *p, const struct ispec *spec
                 return rc;
             to = fds[1];
         }
-        c.stage = i;
-        c.pgid = p->pgid;
-        c.stdio[0] = from >= 0 ? from : s->theirs[0];
-        c.stdio[1] = last ? s->theirs[1] : to;
-        c.stdio[2] = s->theirs[2];
-        pid = cgroup_fork(cgroup);
+        c->stage = i;
+        c->pgid = p->pgid;
+        c->stdio[0] = from >= 0 ? from : s->theirs[0];
+        c->stdio[1] = last ? s->theirs[1] : to;
+        c->stdio[2] = s->theirs[2];
+        pid = cgroup_fork(&g->dir);
         if (pid == 0)
-            child_run(&c);
+            child_run(c);
         if (from >= 0)
             close(take_fd(&from));
         from = fds[0];
@@ -129,10 +130,45 @@ static int fork_stages(struct init *in, struct proc *p, const struct ispec *spec
     return 0;
 }
 
+/* The nearest to a promise of less than a core that there is without cgroups: each step of nice is
+ * a quarter less. */
+static int nice_of(const struct ispec *spec)
+{
+    int nice = spec->nice;
+
+    for (unsigned m = spec->cpu_milli; m > 0 && m <= 800 && nice < 19; m += (m + 3) / 4)
+        nice++;
+    return nice;
+}
+
+/* The status pipe and, for a pipeline, the gate. */
+static int make_pipes(struct proc *p, struct child *c, int *status, struct oerr *e)
+{
+    int fds[2];
+
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK | O_DIRECT) < 0)
+        return oerr_set(e, -errno, "a pipe cannot be made: %s", strerror(errno));
+    *status = fds[0];
+    c->status = fds[1];
+    if (p->nstages == 1)
+        return 0;
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return oerr_set(e, -errno, "a pipe cannot be made: %s", strerror(errno));
+    c->gate = fds[0];
+    p->gate = fds[1];
+    return 0;
+}
+
 static int start(struct init *in, struct proc *p, const struct ispec *spec, struct oerr *e)
 {
-    cleanup_close int cgroup = cgroup_make(&in->cgroups, spec->number);
-    int status[2], rc;
+    const struct cgroup_wish wish = { .track = spec->leased || spec->reap_all,
+                                      .memory = spec->memory,
+                                      .cpu_milli = spec->cpu_milli };
+    struct child c = {
+        .spec = spec, .in = in, .status = -1, .gate = -1, .parent = getpid(), .v1_procs = -1
+    };
+    int status = -1, rc;
+    struct cgroup g;
     struct stdio s;
 
     if (in->held + IM_FDS + 2 * spec->nstages + SPARE_FDS > in->nofile.rlim_max)
@@ -141,29 +177,53 @@ static int start(struct init *in, struct proc *p, const struct ispec *spec, stru
                         "processes or raise the limit (ulimit -n)",
                         in->held, (unsigned long long)in->nofile.rlim_max);
     rc = stdio_open(&s, spec, e);
-    if (rc == 0 && pipe2(status, O_CLOEXEC | O_NONBLOCK) < 0)
-        rc = oerr_set(e, -errno, "a pipe cannot be made: %s", strerror(errno));
+    if (rc == 0)
+        rc = make_pipes(p, &c, &status, e);
     if (rc < 0) {
+        if (status >= 0) {
+            close(status);
+            close(c.status);
+        }
         stdio_close(s.ours);
         stdio_close(s.theirs);
         return rc;
     }
     p->started_us = wall_us();
-    rc = fork_stages(in, p, spec, &s, status[1], cgroup);
+    cgroup_make(&in->cgroups, spec->number, &wish, &g);
+    p->grouped = g.dir >= 0 || g.v1_procs >= 0;
+    c.v1_procs = g.v1_procs;
+    c.limit_itself = spec->memory && !g.memory;
+    c.nice = g.cpu ? spec->nice : nice_of(spec);
+    rc = fork_stages(in, p, spec, &s, &c, &g);
     if (rc < 0)
         oerr_set(e, rc, "fork: no further process can be made: %s", strerror(-rc));
-    close(status[1]);
+    p->tracked = g.dir >= 0;
+    cgroup_let_go(&g);
+    close(c.status);
+    if (c.gate >= 0)
+        close(c.gate);
     stdio_close(s.theirs);
     for (int i = 0; i < IM_FDS; i++) {
         p->fds[i] = s.ours[i];
         in->held += s.ours[i] >= 0;
         p->fdmask |= s.ours[i] >= 0 ? 1u << i : 0;
     }
-    p->status.fd = status[0];
+    p->status.fd = status;
     p->status.ready = spawn_status;
     if (rc == 0 && watch_add(in, &p->status, EPOLLIN) < 0)
         rc = oerr_set(e, -ENOMEM, "no memory to watch a process");
     return rc;
+}
+
+/* A byte for each: an end of file is no leave to go on, it also comes when we die. */
+static void open_gate(struct proc *p)
+{
+    char bytes[ISPEC_STAGES] = { 0 };
+
+    if (p->gate >= 0 && write(p->gate, bytes, p->nstages) != (ssize_t)p->nstages)
+        log_error("init", "process %u: its stages cannot be let go", p->number);
+    if (p->gate >= 0)
+        close(take_fd(&p->gate));
 }
 
 void spawn_status(struct init *in, struct watch *w, uint32_t events)
@@ -173,7 +233,9 @@ void spawn_status(struct init *in, struct watch *w, uint32_t events)
     ssize_t n;
 
     (void)events;
-    n = read(w->fd, &f, sizeof f);
+    while ((n = read(w->fd, &f, sizeof f)) == sizeof f && f.rc == 0)
+        if (++p->ready == p->nstages && p->left > 0)
+            open_gate(p);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     watch_close(in, w);
@@ -208,6 +270,8 @@ static int check(struct init *in, const struct ispec *spec, uint32_t number, str
         return oerr_set(e, -EEXIST, "process %u is known already", number);
     if (spec->pty && spec->nstages > 1)
         return oerr_set(e, -EINVAL, "a terminal is for one command; run the pipeline by sh -c");
+    if (spec->leased && !lease_holds(in))
+        return oerr_set(e, -EAGAIN, "this machine holds no lease to run jobs now");
     if (in->stopping)
         return oerr_set(e, -ESHUTDOWN, "oneos-init is stopping");
     return 0;

@@ -1,7 +1,7 @@
 /*
  * initc.c - the client of oneos-init: the calls.
  *
- * Out go (see init/proto.h): SPAWN, SIGNAL, NICE, CLOSED, TAKEN, STOP; what
+ * Out go (see init/proto.h): SPAWN, SIGNAL, NICE, CLOSED, TAKEN, LEASE, KILL, STOP; what
  * cannot be sent at once waits as a parcel. Signals and nice values of running processes go to the
  * kernel directly, so that they have taken effect when the call returns.
  *
@@ -163,6 +163,31 @@ static char ***split_stages(const char *const *argv, unsigned *n)
     return lists;
 }
 
+/* What version 1 cannot say. */
+static bool needs_more(const struct init_spawn *s)
+{
+    return s->redirects || s->stage_env || s->memory || s->cpu_milli || s->leased || s->reap_all;
+}
+
+/* Frees with the result; NULL when there is nothing to say of them. */
+static struct istage *list_stages(const struct init_spawn *s, unsigned n)
+{
+    struct istage *stages = calloc(n, sizeof *stages);
+
+    for (unsigned i = 0; stages && i < n; i++) {
+        const struct init_redirect none = { 0 }, *r = s->redirects ? &s->redirects[i] : &none;
+
+        stages[i] = (struct istage){ .in = r->in,
+                                     .out = r->out,
+                                     .err = r->err,
+                                     .append = r->append,
+                                     .err_append = r->err_append };
+        if (s->stage_env)
+            stages[i].env = (char **)(uintptr_t)s->stage_env[i];
+    }
+    return stages;
+}
+
 /* The request in a sealed memfd, or -errno. */
 static int make_request(const struct init_spawn *s, struct oerr *e)
 {
@@ -174,14 +199,22 @@ static int make_request(const struct init_spawn *s, struct oerr *e)
                           .nice = s->nice,
                           .cwd = s->cwd,
                           .user = s->user ? s->user : "",
-                          .env = (char **)(uintptr_t)(s->env ? s->env : nothing) };
+                          .env = (char **)(uintptr_t)(s->env ? s->env : nothing),
+                          .more = needs_more(s),
+                          .leased = s->leased,
+                          .reap_all = s->reap_all,
+                          .memory = s->memory,
+                          .cpu_milli = s->cpu_milli };
     cleanup_close int fd = memfd_create("oneos-spawn", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     cleanup_free char ***stages = split_stages(s->argv, &spec.nstages);
+    cleanup_free struct istage *of_stages = NULL;
     struct obuf b = { 0 };
     int rc;
 
     spec.argv = stages;
-    if (fd < 0 || !stages)
+    if (s->redirects || s->stage_env)
+        spec.stages = of_stages = list_stages(s, spec.nstages ? spec.nstages : 1);
+    if (fd < 0 || !stages || ((s->redirects || s->stage_env) && !of_stages))
         return oerr_set(e, fd < 0 ? -errno : -ENOMEM, "no memory for a spawn request");
     if (spec.nstages == 0 || spec.nstages > ISPEC_STAGES)
         return oerr_set(e, -EINVAL, "a pipeline has 1 to %d commands, not %u", ISPEC_STAGES,
@@ -215,6 +248,8 @@ int initc_spawn(struct initc *c, const struct init_spawn *s, initc_done_fn *done
         return oerr_set(e, -EINVAL, "a process needs a command and a folder to run in");
     if (initc_find(c, s->number))
         return oerr_set(e, -EEXIST, "process %u is known already", s->number);
+    if (needs_more(s) && c->state == CLINK_READY && c->version < 2)
+        return initc_refuse_old(c, e);
     fd = make_request(s, e);
     if (fd < 0)
         return fd;
@@ -228,8 +263,14 @@ int initc_spawn(struct initc *c, const struct init_spawn *s, initc_done_fn *done
     m.id = p->id = c->last_id;
     p->done = done;
     p->arg = arg;
+    p->more = needs_more(s);
     initc_send(c, &m, fd);
     return 0;
+}
+
+uint32_t initc_boot(const struct initc *c)
+{
+    return c->boot;
 }
 
 /* 0: p's group can be addressed by its number; -ESRCH: no member is left. While the leader is
@@ -327,4 +368,47 @@ void initc_taken(struct initc *c, uint32_t number)
         return;
     initc_forget(c, p);
     initc_send(c, &(struct imsg){ IM_TAKEN, .number = number }, -1);
+}
+
+int initc_kill_all(struct initc *c, uint32_t number, struct oerr *e)
+{
+    struct cproc *p = initc_find(c, number);
+
+    if (!p)
+        return oerr_set(e, -ESRCH, "process %u has ended", number);
+    if (c->state == CLINK_READY && c->version < 2)
+        return p->state == CPROC_ENDED ? 0 : initc_signal(c, number, SIGKILL, e);
+    initc_send(c, &(struct imsg){ IM_KILL, .number = number }, -1);
+    return 0;
+}
+
+/* A lease is told when it is set, and to each oneos-init that we meet. */
+void initc_send_lease(struct initc *c)
+{
+    struct imsg m = { IM_LEASE, .until_ms = c->lease_until };
+    struct parcel *p;
+
+    if (!c->lease_until || c->version < 2 ||
+        (STAILQ_EMPTY(&c->parcels) && imsg_send(c->watch->fd, &m, NULL, 0) == 0))
+        return;
+    p = STAILQ_FIRST(&c->parcels);
+    if (p && p->m.type == IM_LEASE) {
+        p->m = m;
+        return;
+    }
+    p = malloc(sizeof *p);
+    if (!p) {
+        log_error("init", "no memory to tell oneos-init of the lease");
+        return;
+    }
+    *p = (struct parcel){ .m = m, .fd = -1 };
+    STAILQ_INSERT_HEAD(&c->parcels, p, next);
+    link_watch_writable(c);
+}
+
+void initc_lease(struct initc *c, uint64_t ms)
+{
+    c->lease_until = now_ms() + (ms < UINT32_MAX ? ms : UINT32_MAX);
+    if (c->state == CLINK_READY)
+        initc_send_lease(c);
 }

@@ -28,10 +28,22 @@ struct init_fds {
 struct init_end {
     int exit;             /* 0..255, or -1 */
     int signal;           /* the signal that ended it, or 0 */
-    bool oom;             /* killed by its cgroup's memory limit */
+    bool oom;             /* killed by its memory limit */
+    bool lease;           /* killed because the lease ran out */
     uint64_t ended_us;    /* wall clock */
     uint64_t cpu_us;      /* user and system time of it and its reaped children */
     uint64_t memory_peak; /* bytes */
+};
+
+/* What a stage's command has as stdin, stdout, stderr instead of what it would have; NULL: that.
+ * The command's own child opens them, as the user, relative to the cwd; output files are made with
+ * 0666 less the umask. When one cannot be opened no stage is executed and the spawn fails with
+ * words that name the path. What they stand for is not connected: a writer to the process's stdin
+ * gets EPIPE, a reader of its stdout the end of file. An open that waits (a FIFO) holds up the
+ * answer to this spawn alone, and initc_signal(SIGKILL) ends it. */
+struct init_redirect {
+    const char *in, *out, *err;
+    bool append, err_append; /* >> and 2>> */
 };
 
 /* What to start: one command, or several joined by 1 MiB kernel pipes (a pipeline: one process
@@ -47,6 +59,14 @@ struct init_spawn {
     bool pty;
     unsigned short rows, cols;
     int nice;
+    const struct init_redirect *redirects; /* one for each stage; NULL: none */
+    const char *const *const *stage_env;   /* for each stage a NULL-ended list of "K=V" that goes
+                                            * over env (or NULL); NULL: none */
+    uint64_t memory;                       /* bytes that all of it together may take; 0: no limit */
+    unsigned cpu_milli; /* thousandths of a core that are promised to it; 0: no promise */
+    bool leased;   /* is killed when the lease runs out; without a lease it is refused (-EAGAIN) */
+    bool reap_all; /* when its commands have ended, what they left behind is killed, also what
+                    * changed its session, before `ended` comes */
 };
 
 /* A process that oneos-init knows, told when we connect to one that already ran. */
@@ -93,6 +113,21 @@ int initc_spawn(struct initc *c, const struct init_spawn *s, initc_done_fn *done
 int initc_signal(struct initc *c, uint32_t number, int sig, struct oerr *e);
 int initc_nice(struct initc *c, uint32_t number, int nice, struct oerr *e);
 
+/* KILL to all of a process: its group, its descendants, and what forked away from it, also when the
+ * commands themselves have ended. -ESRCH: not known. `ended` comes as for a signal. */
+int initc_kill_all(struct initc *c, uint32_t number, struct oerr *e);
+
+/* The lease runs for `ms` from now (0: it ends now). When it has run out oneos-init kills each
+ * leased process as initc_kill_all does, also when there is no daemon; their ends say `lease`. Each
+ * call replaces the one before. It counts on CLOCK_BOOTTIME, so that the time for which the machine
+ * sleeps counts: others see it as dead meanwhile. What counts is when this was called, not when
+ * oneos-init gets to read it. */
+void initc_lease(struct initc *c, uint64_t ms);
+
+/* A number of the oneos-init that runs now, which no other one on this machine has had; 0 while
+ * there is none. */
+uint32_t initc_boot(const struct initc *c);
+
 /* oneos-init keeps a duplicate of each descriptor in init_fds for the next daemon. Say here what is
  * done with (stdin closed for its end of file, stdout read to its end): it closes its own too. With
  * a pty, INITC_OUT hangs it up and INITC_IN does nothing. Descriptors let go are -1 for the next
@@ -102,6 +137,10 @@ void initc_closed(struct initc *c, uint32_t number, unsigned which);
 
 /* The end of this process has been saved: oneos-init may forget it, and closes its duplicates. */
 void initc_taken(struct initc *c, uint32_t number);
+
+/* oneos-init does not answer, or has died and `lost` will be told: what its processes' descriptors
+ * say may be due to that. It is dead before they are. */
+bool initc_down(const struct initc *c);
 
 /* Live figures, for `status`, at most 20 ms old; zeros when it cannot be known. */
 struct init_usage {

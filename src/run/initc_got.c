@@ -17,7 +17,7 @@
 
 static const struct init_fds no_fds = { -1, -1, -1 };
 
-struct cproc *initc_find(struct initc *c, uint32_t number)
+struct cproc *initc_find(const struct initc *c, uint32_t number)
 {
     struct cproc *p;
 
@@ -51,7 +51,7 @@ static void note(struct cproc *p, const struct imsg *m)
 }
 
 /* Answers a spawn that failed. */
-static void answer_failure(struct initc *c, struct cproc *p, int rc, const char *text)
+void initc_answer_one(struct initc *c, struct cproc *p, int rc, const char *text)
 {
     initc_done_fn *done = p->done;
     struct init_fds fds = no_fds;
@@ -68,6 +68,14 @@ static bool is_among(const struct cproc *p, enum initc_which which)
     return which == INITC_ALL || (p->sent && (which == INITC_SENT || !p->seen));
 }
 
+int initc_refuse_old(const struct initc *c, struct oerr *e)
+{
+    return oerr_set(e, -EOPNOTSUPP,
+                    "the oneos-init of %s (pid %d) is older than the daemon and cannot redirect, "
+                    "limit or lease; end its processes and restart the daemon",
+                    c->dir, c->init_pid);
+}
+
 void initc_answer(struct initc *c, enum initc_which which, int rc, const char *text)
 {
     struct cproc *p = c->procs;
@@ -76,7 +84,7 @@ void initc_answer(struct initc *c, enum initc_which which, int rc, const char *t
         struct cproc *next = p->hh.next;
 
         if (is_among(p, which)) {
-            answer_failure(c, p, rc, text);
+            initc_answer_one(c, p, rc, text);
             next = c->procs; /* the callback may have changed anything */
         }
         p = next;
@@ -115,6 +123,7 @@ static void end_of(const struct imsg *m, struct init_end *end)
     *end = (struct init_end){ .exit = m->exit,
                               .signal = m->signal,
                               .oom = m->oom,
+                              .lease = m->lease,
                               .ended_us = m->ended_us,
                               .cpu_us = m->cpu_us,
                               .memory_peak = m->memory_peak };
@@ -131,7 +140,7 @@ static void got_started(struct initc *c, struct imsg *m, struct init_fds *fds, b
     }
     if (m->rc < 0) {
         close_fds(fds);
-        answer_failure(c, p, m->rc, m->text);
+        initc_answer_one(c, p, m->rc, m->text);
         return;
     }
     note(p, m);
@@ -212,6 +221,30 @@ static void got_proc(struct initc *c, struct imsg *m, struct init_fds *fds, bool
     c->ops->adopted(c->arg, &told);
 }
 
+/* By the boot of the machine, the pid, and when that was started. */
+static uint32_t boot_of(pid_t pid)
+{
+    char name[32], text[1024] = "", id[64] = "";
+    const char *paren, *start;
+    uint32_t hash = 2166136261u;
+
+    snprintf(name, sizeof name, "/proc/%d/stat", pid);
+    cleanup_fclose FILE *stat = fopen(name, "re");
+    cleanup_fclose FILE *boot = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+    if (!stat || !fgets(text, sizeof text, stat) || !boot || !fgets(id, sizeof id, boot))
+        return 0;
+    start = paren = strrchr(text, ')');
+    for (int field = 2; start && field < 22; field++)
+        start = strchr(start + 1, ' ');
+    if (!start)
+        return 0;
+    snprintf(text, sizeof text, "%s %d %llu", id, pid, strtoull(start, NULL, 10));
+    for (const char *c = text; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    return hash ? hash : 1;
+}
+
 static void got_welcome(struct initc *c, struct imsg *m, struct init_fds *fds, bool fds_lost)
 {
     struct cproc *p, *next;
@@ -221,7 +254,10 @@ static void got_welcome(struct initc *c, struct imsg *m, struct init_fds *fds, b
     if (c->orphaned && m->pid != c->init_pid)
         initc_declare_lost(c);
     c->orphaned = false;
+    if (c->init_pid != m->pid)
+        c->boot = boot_of(m->pid);
     c->init_pid = m->pid;
+    c->version = m->version;
     memcpy(c->cgroups, m->text, sizeof c->cgroups);
     HASH_ITER (hh, c->procs, p, next)
         p->seen = false;
@@ -236,6 +272,7 @@ static void got_ready(struct initc *c, struct imsg *m, struct init_fds *fds, boo
         return;
     c->state = CLINK_READY;
     c->again_ms = 0;
+    initc_send_lease(c);
     initc_answer(c, INITC_UNSEEN, -EIO, "oneos-init dropped the request");
 }
 
@@ -292,6 +329,7 @@ void initc_declare_lost(struct initc *c)
 
     c->orphaned = false;
     c->init_pid = 0;
+    c->boot = 0;
     log_error("init", "oneos-init in %s died; its processes are lost", c->dir);
     initc_answer(c, INITC_SENT, -EPIPE, "oneos-init died while the process was started");
     HASH_ITER (hh, c->procs, p, next) {

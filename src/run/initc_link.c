@@ -79,8 +79,8 @@ static int set_watch(struct initc *c, int fd)
 
 void link_watch_writable(struct initc *c)
 {
-    if (c->watch)
-        uv_poll_start(&c->watch->poll, UV_READABLE | UV_WRITABLE, on_poll);
+    if (c->watch && uv_poll_start(&c->watch->poll, UV_READABLE | UV_WRITABLE, on_poll) == 0)
+        c->watch->writable = true;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -283,24 +283,58 @@ void initc_step(struct initc *c)
     }
 }
 
+/* Whether the oneos-init that we have met understands it. */
+static bool is_understood(const struct initc *c, const struct imsg *m)
+{
+    const struct cproc *p = m->type == IM_SPAWN ? initc_find(c, m->number) : NULL;
+
+    return c->version >= 2 || (m->type < IM_LEASE && !(p && p->more && p->id == m->id));
+}
+
+static void drop_first(struct initc *c)
+{
+    struct parcel *p = STAILQ_FIRST(&c->parcels);
+
+    STAILQ_REMOVE_HEAD(&c->parcels, next);
+    if (p->fd >= 0)
+        close(p->fd);
+    free(p);
+}
+
+/* A spawn is answered; the callback may do anything. */
+static void refuse_first(struct initc *c)
+{
+    const struct imsg *m = &STAILQ_FIRST(&c->parcels)->m;
+    struct cproc *p = m->type == IM_SPAWN ? initc_find(c, m->number) : NULL;
+    struct oerr e;
+
+    drop_first(c);
+    initc_refuse_old(c, &e);
+    if (p)
+        initc_answer_one(c, p, -EOPNOTSUPP, e.text);
+}
+
 void initc_flush(struct initc *c)
 {
     struct cproc *proc;
     struct parcel *p;
 
     while (c->state == CLINK_READY && (p = STAILQ_FIRST(&c->parcels))) {
+        if (!is_understood(c, &p->m)) {
+            refuse_first(c);
+            continue;
+        }
         if (imsg_send(c->watch->fd, &p->m, &p->fd, p->fd >= 0) < 0)
             return;
-        STAILQ_REMOVE_HEAD(&c->parcels, next);
         proc = p->m.type == IM_SPAWN ? initc_find(c, p->m.number) : NULL;
         if (proc)
             proc->sent = true;
-        if (p->fd >= 0)
-            close(p->fd);
-        free(p);
+        drop_first(c);
     }
-    if (c->watch && c->state == CLINK_READY)
+    if (c->watch && c->state == CLINK_READY && c->watch->writable) {
+        c->watch->writable = false;
         uv_poll_start(&c->watch->poll, UV_READABLE, on_poll);
+    }
 }
 
 /* Reads messages; the end of the connection leads to another attempt. */

@@ -22,6 +22,7 @@ struct cproc {
     enum cproc_state state;
     bool sent;     /* its spawn request has left */
     bool seen;     /* oneos-init told of it since we connected again */
+    bool more;     /* its spawn request is for version 2 */
     bool unwanted; /* nobody could take its descriptors: it is killed and forgotten */
     pid_t pid;
     unsigned npids;
@@ -45,6 +46,7 @@ struct parcel {
 struct cwatch {
     uv_poll_t poll;
     struct initc *c; /* NULL: dropped */
+    bool writable;   /* also that is waited for */
     int fd;
 };
 
@@ -66,11 +68,14 @@ struct initc {
     struct cwatch *watch;
     bool timer_made;
     uv_timer_t timer;
-    uint64_t again_ms; /* when initc_step is due, or 0 */
-    pid_t starter;     /* the program before it has gone to the background, or 0 */
-    pid_t init_pid;    /* of the oneos-init that has our processes, or 0 */
-    bool orphaned;     /* connection lost, not known yet whether that oneos-init lives */
-    bool stopped;      /* STOPPED came */
+    uint64_t again_ms;    /* when initc_step is due, or 0 */
+    pid_t starter;        /* the program before it has gone to the background, or 0 */
+    uint32_t boot;        /* of that one: initc_boot() */
+    pid_t init_pid;       /* of the oneos-init that has our processes, or 0 */
+    bool orphaned;        /* connection lost, not known yet whether that oneos-init lives */
+    bool stopped;         /* STOPPED came */
+    uint16_t version;     /* that the connected oneos-init speaks */
+    uint64_t lease_until; /* what initc_lease said last (now_ms), or 0 */
     uint32_t last_id;
     struct cproc *procs;
     STAILQ_HEAD(, parcel) parcels;
@@ -81,12 +86,15 @@ struct initc {
 
 /* initc.c */
 void initc_send(struct initc *c, const struct imsg *m, int fd); /* takes fd */
+void initc_send_lease(struct initc *c);                         /* before all that waits */
 
 /* initc_got.c */
 enum initc_which { INITC_ALL, INITC_SENT, INITC_UNSEEN };
 
-struct cproc *initc_find(struct initc *c, uint32_t number);
+struct cproc *initc_find(const struct initc *c, uint32_t number);
 struct cproc *initc_add(struct initc *c, uint32_t number);
+void initc_answer_one(struct initc *c, struct cproc *p, int rc, const char *text); /* it failed */
+int initc_refuse_old(const struct initc *c, struct oerr *e);
 void initc_forget(struct initc *c, struct cproc *p);
 void initc_answer(struct initc *c, enum initc_which which, int rc, const char *text); /* spawns */
 void initc_got(struct initc *c, struct imsg *m, int fds[IM_FDS], bool fds_lost);

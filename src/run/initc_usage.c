@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -119,4 +120,11 @@ void initc_usage(struct initc *c, uint32_t number, struct init_usage *u)
         u->memory_peak = p->memory_peak;
     p->usage = *u;
     p->usage_until = now_ms() + FRESH_MS;
+}
+
+bool initc_down(const struct initc *c)
+{
+    struct pollfd p = { .fd = c && c->watch ? c->watch->fd : -1 };
+
+    return !c || c->state != CLINK_READY || poll(&p, 1, 0) < 0 || (p.revents & POLLHUP);
 }

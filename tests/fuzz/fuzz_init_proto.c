@@ -21,8 +21,13 @@ static void try_message(const uint8_t *data, size_t size)
         return;
     if (imsg_decode(&again, bytes, imsg_encode(&m, bytes)) < 0 || m.type != again.type ||
         m.number != again.number || m.pid != again.pid || m.memory_peak != again.memory_peak ||
-        strcmp(m.text, again.text) != 0)
+        m.lease != again.lease || m.until_ms != again.until_ms || strcmp(m.text, again.text) != 0)
         abort();
+}
+
+static int same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
 static void try_spec(const uint8_t *data, size_t size)
@@ -39,8 +44,15 @@ static void try_spec(const uint8_t *data, size_t size)
     }
     ispec_encode(&b, &s);
     if (b.len != size || ispec_decode(&again, b.p, b.len, &e) < 0 || again.nstages != s.nstages ||
-        strcmp(again.argv[0][0], s.argv[0][0]) != 0)
+        strcmp(again.argv[0][0], s.argv[0][0]) != 0 || again.memory != s.memory ||
+        again.leased != s.leased || !again.stages != !s.stages)
         abort();
+    for (unsigned i = 0; s.stages && i < s.nstages; i++)
+        if (!same(s.stages[i].in, again.stages[i].in) ||
+            !same(s.stages[i].out, again.stages[i].out) ||
+            !same(s.stages[i].err, again.stages[i].err) ||
+            !same(s.stages[i].env[0], again.stages[i].env[0]))
+            abort();
     obuf_free(&b);
     ispec_free(&again);
     ispec_free(&s);

@@ -373,7 +373,7 @@ static int raw_hello(struct fix *f, unsigned min, unsigned max, struct imsg *ans
 static void test_versions(void **state)
 {
     struct fix *f = *state;
-    static const unsigned bad[][2] = { { 2, 9 }, { 0, 0 }, { 9, 2 }, { 65535, 65535 } };
+    static const unsigned bad[][2] = { { 3, 9 }, { 0, 0 }, { 9, 2 }, { 65535, 65535 } };
     struct imsg m;
     int fd;
 
@@ -382,11 +382,15 @@ static void test_versions(void **state)
         fd = raw_hello(f, bad[i][0], bad[i][1], &m);
         assert_int_equal(m.type, IM_REFUSED);
         assert_int_equal(m.id, 7);
-        assert_non_null(strstr(m.text, "speaks versions 1 to 1 of its protocol"));
+        assert_non_null(strstr(m.text, "speaks versions 1 to 2 of its protocol"));
         assert_int_equal(raw_recv(fd, &m), -ENODATA);
         close(fd);
     }
     fd = raw_hello(f, 0, 9, &m);
+    assert_int_equal(m.type, IM_WELCOME);
+    assert_int_equal(m.version, 2);
+    close(fd);
+    fd = raw_hello(f, 1, 1, &m);
     assert_int_equal(m.type, IM_WELCOME);
     assert_int_equal(m.version, 1);
     close(fd);

@@ -16,17 +16,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The form of version 1. A change here breaks the upgrade of a running system. */
+/* The form of version 2. A change here breaks the upgrade of a running system. */
 static void test_golden(void **state)
 {
-    static const uint8_t hello[] = { 0x31, 0x4f, 0x49, 0x31, 1, 1, 0, 0, 20, 0,
+    static const uint8_t hello[] = { 0x31, 0x4f, 0x49, 0x31, 2, 1, 0, 0, 20, 0,
                                      0,    0,    7,    0,    0, 0, 1, 0, 3,  0 };
     static const uint8_t ended[] = {
-        0x31, 0x4f, 0x49, 0x31, 1, 8, 0, 0, 53, 0, 0, 0, 0, 0, 0, 0, 42, 0, 0, 0, /* number */
+        0x31, 0x4f, 0x49, 0x31, 2, 8, 0, 0, 54, 0, 0, 0, 0, 0, 0, 0, 42, 0, 0, 0, /* number */
         0xff, 0xff, 0xff, 0xff, 9, 0, 0, 0, 1,                                    /* exit... */
-        1,    2,    0,    0,    0, 0, 0, 0, 3,  0, 0, 0, 0, 0, 0, 0, 4,  0, 0, 0, 0, 0, 0, 0,
+        1,    2,    0,    0,    0, 0, 0, 0, 3,  0, 0, 0, 0, 0, 0, 0, 4,  0, 0, 0,
+        0,    0,    0,    0,    1, /* lease */
     };
-    static const uint8_t refused[] = { 0x31, 0x4f, 0x49, 0x31, 1, 3, 0, 0, 28, 0, 0, 0, 0,   0,
+    static const uint8_t lease[] = { 0x31, 0x4f, 0x49, 0x31, 2, 16, 0, 0, 24, 0, 0, 0,
+                                     0,    0,    0,    0,    5, 1,  0, 0, 0,  0, 0, 0 };
+    static const uint8_t refused[] = { 0x31, 0x4f, 0x49, 0x31, 2, 3, 0, 0, 28, 0, 0, 0, 0,   0,
                                        0,    0,    1,    0,    2, 0, 5, 0, 0,  0, 2, 0, 'n', 'o' };
     const struct {
         struct imsg m;
@@ -35,12 +38,13 @@ static void test_golden(void **state)
     } cases[] = {
         { { IM_HELLO, .id = 7, .version_min = 1, .version_max = 3 }, hello, sizeof hello },
         { { IM_ENDED, .number = 42, .exit = -1, .signal = 9, .oom = 1, .ended_us = 513, .cpu_us = 3,
-            .memory_peak = 4 },
+            .memory_peak = 4, .lease = 1 },
           ended,
           sizeof ended },
         { { IM_REFUSED, .version_min = 1, .version_max = 2, .pid = 5, .text = "no" },
           refused,
           sizeof refused },
+        { { IM_LEASE, .until_ms = 261 }, lease, sizeof lease },
     };
 
     (void)state;
@@ -55,11 +59,34 @@ static void test_golden(void **state)
     }
 }
 
+/* An older one's message has no more than it has; what came later is 0. */
+static void test_older(void **state)
+{
+    static const uint8_t ended[] = {
+        0x31, 0x4f, 0x49, 0x31, 1, 8, 0, 0, 53, 0, 0, 0, 0, 0, 0, 0, 42, 0, 0, 0, /* number */
+        0xff, 0xff, 0xff, 0xff, 9, 0, 0, 0, 1,                                    /* exit... */
+        1,    2,    0,    0,    0, 0, 0, 0, 3,  0, 0, 0, 0, 0, 0, 0, 4,  0, 0, 0, 0, 0, 0, 0,
+    };
+    uint8_t bytes[sizeof ended];
+    struct imsg m;
+
+    (void)state;
+    assert_int_equal(imsg_decode(&m, ended, sizeof ended), 0);
+    assert_int_equal(m.number, 42);
+    assert_int_equal(m.memory_peak, 4);
+    assert_int_equal(m.lease, 0);
+    memcpy(bytes, ended, sizeof ended);
+    bytes[4] = 2; /* then a byte is missing */
+    assert_int_equal(imsg_decode(&m, bytes, sizeof bytes), -EPROTO);
+    bytes[4] = 0;
+    assert_int_equal(imsg_decode(&m, bytes, sizeof bytes), -EPROTO);
+}
+
 /* Every type comes back as it went, fits, and is refused when a byte is missing. */
 static void test_each_type(void **state)
 {
     (void)state;
-    for (uint8_t type = 1; type <= IM_REPLACED; type++) {
+    for (uint8_t type = 1; type <= IM_KILL; type++) {
         struct imsg full, m, back;
         uint8_t bytes[IM_BYTES + 8] = { 0 };
         size_t n;
@@ -101,7 +128,7 @@ static void test_unknown(void **state)
     size_t n = imsg_encode(&m, bytes);
 
     (void)state;
-    bytes[5] = IM_REPLACED + 1;
+    bytes[5] = IM_KILL + 1;
     assert_int_equal(imsg_decode(&m, bytes, n), -EOPNOTSUPP);
     assert_int_equal(m.id, 9);
     bytes[5] = 0;
@@ -129,6 +156,73 @@ static const struct ispec spec = { .number = 5,
                                    .nstages = 2,
                                    .argv = stages };
 
+static char *own[] = { W("C=d"), NULL };
+static struct istage of_stages[] = { { .in = "in", .err = "e", .err_append = true },
+                                     { .out = "", .append = true, .env = own } };
+
+/* With what version 2 adds. */
+static struct ispec more(void)
+{
+    struct ispec s = spec;
+
+    s.more = s.leased = true;
+    s.memory = 0x123456789a;
+    s.cpu_milli = 1500;
+    s.stages = of_stages;
+    return s;
+}
+
+/* Cut anywhere, or with one byte too many, it is refused with words, but where `whole` ends it. */
+static void cut_anywhere(const struct obuf *b, size_t whole)
+{
+    struct ispec s;
+    struct oerr e;
+
+    for (size_t cut = 0; cut <= b->len + 1; cut++) {
+        char *exact;
+
+        if (cut == b->len || cut == whole)
+            continue;
+        exact = calloc(1, cut + 1);
+        memcpy(exact, b->p, cut < b->len ? cut : b->len);
+        e.text[0] = '\0';
+        assert_true(ispec_decode(&s, exact, cut, &e) < 0);
+        assert_true(e.text[0] != '\0');
+        ispec_free(&s);
+        free(exact);
+    }
+}
+
+static void test_spec_more(void **state)
+{
+    const struct ispec full = more();
+    struct obuf b = { 0 }, v1 = { 0 };
+    struct ispec s;
+    struct oerr e;
+
+    (void)state;
+    ispec_encode(&b, &full);
+    assert_int_equal(ispec_decode(&s, b.p, b.len, &e), 0);
+    assert_true(s.more && s.leased && !s.reap_all);
+    assert_true(s.memory == 0x123456789a);
+    assert_int_equal(s.cpu_milli, 1500);
+    assert_string_equal(s.stages[0].in, "in");
+    assert_null(s.stages[0].out);
+    assert_string_equal(s.stages[0].err, "e");
+    assert_true(!s.stages[0].append && s.stages[0].err_append);
+    assert_null(s.stages[0].env[0]);
+    assert_string_equal(s.stages[1].out, "");
+    assert_true(s.stages[1].append);
+    assert_string_equal(s.stages[1].env[0], "C=d");
+    assert_string_equal(s.argv[1][0], "wc");
+    ispec_free(&s);
+    ispec_encode(&v1, &spec);
+    assert_memory_equal(v1.p, b.p, v1.len); /* version 1's is the beginning of it */
+    cut_anywhere(&b, v1.len);
+    obuf_free(&v1);
+    obuf_free(&b);
+}
+
 static void test_spec(void **state)
 {
     struct obuf b = { 0 };
@@ -151,20 +245,7 @@ static void test_spec(void **state)
     assert_string_equal(s.argv[1][0], "wc");
     assert_null(s.argv[1][1]);
     ispec_free(&s);
-    /* Cut anywhere, or with one byte too many, it is refused with words. */
-    for (size_t cut = 0; cut <= b.len + 1; cut++) {
-        char *exact;
-
-        if (cut == b.len)
-            continue;
-        exact = calloc(1, cut + 1);
-        memcpy(exact, b.p, cut < b.len ? cut : b.len);
-        e.text[0] = '\0';
-        assert_true(ispec_decode(&s, exact, cut, &e) < 0);
-        assert_true(e.text[0] != '\0');
-        ispec_free(&s);
-        free(exact);
-    }
+    cut_anywhere(&b, b.len);
     obuf_free(&b);
 }
 
@@ -173,10 +254,11 @@ static void test_bad_spec(void **state)
 {
     static const uint32_t bad[] = { 0, 1, 2, 3, 255, 256, 257, 65535, 0x7fffffff, 0xffffffff };
     struct obuf b = { 0 };
+    const struct ispec full = more();
     unsigned refused = 0;
 
     (void)state;
-    ispec_encode(&b, &spec);
+    ispec_encode(&b, &full);
     for (size_t at = 0; at + 4 <= b.len; at++)
         for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
             char *copy = malloc(b.len);
@@ -195,9 +277,10 @@ static void test_bad_spec(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),   cmocka_unit_test(test_each_type),
-        cmocka_unit_test(test_unknown),  cmocka_unit_test(test_spec),
-        cmocka_unit_test(test_bad_spec),
+        cmocka_unit_test(test_golden),    cmocka_unit_test(test_each_type),
+        cmocka_unit_test(test_unknown),   cmocka_unit_test(test_spec),
+        cmocka_unit_test(test_bad_spec),  cmocka_unit_test(test_older),
+        cmocka_unit_test(test_spec_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,597 @@
+/*
+ * test_init_jobs.c - oneos-init and its client: what jobs need beyond a process. Redirections,
+ * limits, the lease, and that nothing is left of one.
+ */
+#include "tests/unit/init_fixture.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIB (1024 * 1024ull)
+
+static const char *const job_env[] = { "PATH=/usr/local/bin:/usr/bin:/bin", "ONEOS_PROC=T.1",
+                                       "GREETING=hello", NULL };
+
+static struct init_spawn request(struct fix *f, uint32_t number, const char *const *argv)
+{
+    struct init_spawn s = fix_request(number, argv);
+
+    s.env = job_env;
+    s.cwd = f->dir;
+    return s;
+}
+
+static struct heard *spawn(struct fix *f, const struct init_spawn *s)
+{
+    struct heard *h = &f->h[s->number];
+    struct oerr e = { "" };
+
+    *h = (struct heard){ .fds = { -1, -1, -1 } };
+    if (initc_spawn(f->c, s, fix_done, h, &e) < 0)
+        fail_msg("initc_spawn: %s", e.text);
+    return h;
+}
+
+static struct heard *start(struct fix *f, const struct init_spawn *s)
+{
+    struct heard *h = spawn(f, s);
+
+    FIX_UNTIL(f, h->done);
+    if (h->rc < 0)
+        fail_msg("%s", h->text);
+    return h;
+}
+
+static struct heard *run(struct fix *f, const struct init_spawn *s)
+{
+    struct heard *h = start(f, s);
+
+    FIX_UNTIL(f, h->ended);
+    fix_close(&h->fds);
+    return h;
+}
+
+static const char *path_in(struct fix *f, const char *name)
+{
+    static char path[600];
+
+    snprintf(path, sizeof path, "%s/%s", f->dir, name);
+    return path;
+}
+
+static void put_file(struct fix *f, const char *name, const char *text)
+{
+    cleanup_close int fd = open(path_in(f, name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+static void expect_file(struct fix *f, const char *name, const char *text)
+{
+    cleanup_close int fd = open(path_in(f, name), O_RDONLY | O_CLOEXEC);
+    char got[256] = "";
+
+    assert_true(fd >= 0);
+    assert_true(read(fd, got, sizeof got - 1) >= 0);
+    assert_string_equal(got, text);
+}
+
+static void remove_file(struct fix *f, const char *name)
+{
+    unlink(path_in(f, name));
+}
+
+/* ---- redirections ---- */
+
+static void test_redirections(void **state)
+{
+    static const char *const argv[] = { "cat", NULL, "sh", "-c", "cat; echo oops >&2", NULL, NULL };
+    struct init_redirect r[] = { { .in = "in" }, { .out = "out", .err = "err" } };
+    struct fix *f = *state;
+    struct init_spawn s = request(f, 1, argv);
+    char text[64];
+    struct heard *h;
+    struct stat st;
+
+    fix_connect(f);
+    put_file(f, "in", "one\n");
+    s.redirects = r;
+    run(f, &s);
+    expect_file(f, "out", "one\n");
+    expect_file(f, "err", "oops\n");
+    assert_int_equal(stat(path_in(f, "out"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0644);
+
+    r[1].append = r[1].err_append = true;
+    s.number = 2;
+    run(f, &s);
+    expect_file(f, "out", "one\none\n");
+    expect_file(f, "err", "oops\noops\n");
+
+    /* Without the appending they begin anew; what is not redirected is as ever. */
+    r[1] = (struct init_redirect){ .err = "err" };
+    s.number = 3;
+    h = start(f, &s);
+    fix_read_all(h->fds.out, text, sizeof text);
+    assert_string_equal(text, "one\n");
+    FIX_UNTIL(f, h->ended);
+    expect_file(f, "err", "oops\n");
+    fix_close(&h->fds);
+    remove_file(f, "in"), remove_file(f, "out"), remove_file(f, "err");
+}
+
+/* When one stage cannot start, none has been executed. */
+static void test_none_runs_alone(void **state)
+{
+    struct fix *f = *state;
+    const char *const last[] = { "touch", "ran", NULL, "cat", NULL, NULL };
+    const char *const unknown[] = { "touch", "ran", NULL, "nosuch", NULL, NULL };
+    const struct {
+        const char *const *argv;
+        struct init_redirect r[2];
+        int rc;
+        const char *words;
+    } cases[] = {
+        { last, { { 0 }, { .in = "none" } }, -ENOENT, "stage 2: cannot read none: No such file" },
+        { last, { { 0 }, { .out = "/no/out" } }, -ENOENT, "cannot write /no/out: No such file" },
+        { last, { { 0 }, { .out = "." } }, -EISDIR, "stage 2: cannot write .: Is a directory" },
+        { last, { { .err = "/no/e" }, { 0 } }, -ENOENT, "stage 1: cannot write /no/e: No such" },
+        { unknown, { { 0 }, { 0 } }, -ENOENT, "stage 2: exec: nosuch: command not found" },
+    };
+
+    fix_connect(f);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct init_spawn s = request(f, (uint32_t)i, cases[i].argv);
+        struct heard *h;
+        pid_t pid = fix_init_pid(f);
+
+        s.redirects = cases[i].r;
+        h = spawn(f, &s);
+        FIX_UNTIL(f, h->done);
+        assert_int_equal(h->rc, cases[i].rc);
+        if (!strstr(h->text, cases[i].words))
+            fail_msg("\"%s\" is not in \"%s\"", cases[i].words, h->text);
+        assert_true(fix_eventually(fix_is_childless, &pid));
+        assert_int_equal(access(path_in(f, "ran"), F_OK), -1);
+    }
+}
+
+/* As the user, who may not write there. */
+static void test_redirection_of_user(void **state)
+{
+    struct init_redirect r = { .out = "denied" };
+    struct fix *f = *state;
+    struct init_spawn s = request(f, 1, ARGV("true"));
+    struct heard *h;
+
+    if (geteuid() != 0)
+        skip();
+    fix_connect(f);
+    assert_int_equal(chmod(f->dir, 0755), 0);
+    s.user = "nobody";
+    s.redirects = &r;
+    h = spawn(f, &s);
+    FIX_UNTIL(f, h->done);
+    assert_int_equal(h->rc, -EACCES);
+    assert_string_equal(h->text, "cannot write denied: Permission denied");
+}
+
+/* An open that waits holds up nobody else, and signals end it. */
+static void test_open_that_waits(void **state)
+{
+    static const char *const two[] = { "echo", "through", NULL, "cat", NULL, NULL };
+    static const char *const half[] = { "true", NULL, "cat", NULL, NULL };
+    struct init_redirect r[] = { { .in = "fifo" }, { 0 } };
+    struct fix *f = *state;
+    struct init_spawn s = request(f, 1, ARGV("cat")), other = request(f, 2, ARGV("true"));
+    struct heard *h, *h3;
+
+    fix_connect(f);
+    assert_int_equal(mkfifo(path_in(f, "fifo"), 0600), 0);
+    s.redirects = r;
+    h = spawn(f, &s);
+    assert_int_equal(run(f, &other)->end.exit, 0);
+    assert_int_equal(h->done, 0);
+    assert_int_equal(initc_signal(f->c, 1, SIGTERM, NULL), 0);
+    FIX_UNTIL(f, h->ended);
+    assert_int_equal(h->end.signal, SIGTERM);
+    fix_close(&h->fds);
+
+    /* A stage that waits, and one that waits for it. */
+    r[0] = (struct init_redirect){ 0 };
+    r[1].in = "fifo";
+    s = request(f, 3, half);
+    s.redirects = r;
+    h3 = spawn(f, &s);
+    other.number = 4;
+    run(f, &other);
+    assert_int_equal(h3->done, 0);
+    assert_int_equal(initc_kill_all(f->c, 3, NULL), 0);
+    FIX_UNTIL(f, h3->ended);
+    assert_int_equal(h3->end.signal, SIGKILL);
+    fix_close(&h3->fds);
+
+    /* Two stages that open the two ends of it. */
+    r[0].out = "fifo";
+    r[1].out = "out";
+    s = request(f, 5, two);
+    s.redirects = r;
+    run(f, &s);
+    expect_file(f, "out", "through\n");
+    remove_file(f, "fifo"), remove_file(f, "out");
+}
+
+static void test_stage_env(void **state)
+{
+    static const char *const argv[] = { "sh", "-c", "echo $GREETING-$X",      NULL,
+                                        "sh", "-c", "cat; echo $GREETING-$X", NULL,
+                                        NULL };
+    static const char *const one[] = { "GREETING=bye", "X=1", "X=2", NULL };
+    const char *const *const envs[] = { one, NULL };
+    struct fix *f = *state;
+    struct init_spawn s = request(f, 1, argv);
+    struct heard *h;
+    char text[64];
+
+    fix_connect(f);
+    s.stage_env = envs;
+    h = start(f, &s);
+    fix_read_all(h->fds.out, text, sizeof text);
+    assert_string_equal(text, "bye-2\nhello-\n");
+    FIX_UNTIL(f, h->ended);
+    fix_close(&h->fds);
+}
+
+/* ---- limits ---- */
+
+static void test_memory(void **state)
+{
+    struct fix *f = *state;
+    struct init_spawn s = request(f, 1, SH("tail /dev/zero")); /* keeps all of the one line */
+    struct heard *h;
+
+    fix_connect(f);
+    s.memory = 32 * MIB;
+    h = start(f, &s);
+    FIX_UNTIL(f, h->ended);
+    fix_close(&h->fds);
+    assert_true(h->end.exit != 0);
+    if (!h->end.oom) { /* no cgroup: the allocation failed */
+        assert_int_equal(h->end.exit, 1);
+        skip();
+    }
+    assert_true(h->end.memory_peak >= 30 * MIB && h->end.memory_peak <= 33 * MIB);
+    /* Enough is enough. */
+    s = request(f, 2, SH("head -c 1000000 /dev/zero | tail -c 500000 >/dev/null"));
+    s.memory = 32 * MIB;
+    h = run(f, &s);
+    assert_int_equal(h->end.exit, 0);
+    assert_false(h->end.oom);
+}
+
+static void test_memory_without_cgroup(void **state)
+{
+    struct fix *f = *state;
+    struct init_spawn s = request(f, 1, ARGV("tail", "/dev/zero"));
+    struct heard *h;
+
+    fix_start_init(f, "--cgroup", "none");
+    fix_connect(f);
+    s.memory = 64 * MIB;
+    s.cpu_milli = 500;
+    h = start(f, &s);
+    FIX_UNTIL(f, h->ended);
+    fix_close(&h->fds);
+    assert_int_equal(h->end.exit, 1);
+    assert_true(h->end.memory_peak <= 64 * MIB);
+    s = request(f, 2, SH("nice; ulimit -v"));
+    s.memory = 64 * MIB;
+    s.cpu_milli = 500;
+    h = start(f, &s);
+    fix_read_until(h->fds.out, "3\n65536\n");
+    FIX_UNTIL(f, h->ended);
+    fix_close(&h->fds);
+}
+
+/* ---- nothing is left ---- */
+
+/* Forks away in each way that there is, tells the pids in the file `left`, and ends. */
+static const char fork_away[] =
+    "sleep 1000 & echo $! >>left;"
+    "setsid sh -c 'echo $$ >>left; exec sleep 1000' &"
+    "setsid sh -c 'sh -c \"echo \\$\\$ >>left; trap : TERM HUP INT; sleep 1000; sleep 1000\" &' &"
+    "setsid sh -c 'sh -c \"echo \\$\\$ >>left; env -i sleep 1000 & echo \\$! >>left; sleep 1000\" "
+    "& "
+    "exec true' &"
+    "while [ $(wc -l <left) -lt 5 ]; do sleep 0.01; done;";
+
+/* Asserts that the processes in `left` are gone, or all there. */
+static void expect_left(struct fix *f, unsigned count, bool gone)
+{
+    cleanup_fclose FILE *file = fopen(path_in(f, "left"), "re");
+    unsigned n = 0;
+    int pid;
+
+    assert_non_null(file);
+    for (; fscanf(file, "%d", &pid) == 1; n++) {
+        pid_t p = pid;
+
+        if (fix_is_gone(&p) != gone)
+            fail_msg("process %d, the %uth, is %s", pid, n + 1, gone ? "left" : "gone");
+    }
+    assert_int_equal(n, count);
+}
+
+/* For where no event tells. */
+static bool is_nothing_left(void *arg)
+{
+    cleanup_fclose FILE *file = fopen(path_in(arg, "left"), "re");
+    bool gone = true;
+    pid_t pid;
+
+    while (file && fscanf(file, "%d", &pid) == 1)
+        gone = gone && fix_is_gone(&pid);
+    return file && gone;
+}
+
+static void all_is_reaped(struct fix *f)
+{
+    char script[1024];
+    struct init_spawn s;
+    struct heard *h;
+    int other;
+
+    snprintf(script, sizeof script, "%s exit 3", fork_away);
+    s = request(f, 1, SH(script));
+    s.reap_all = true;
+    h = run(f, &s);
+    assert_int_equal(h->end.exit, 3);
+    expect_left(f, 5, true);
+    remove_file(f, "left");
+
+    /* Without it they stay; kill_all finds them all the same. Others' are left alone. */
+    s = request(f, 2,
+                SH("setsid sh -c 'echo $$ >other; exec sleep 1000' & "
+                   "while [ ! -s other ]; do sleep 0.01; done"));
+    s.env = fix_env;
+    run(f, &s);
+    s = request(f, 3, SH(script));
+    h = run(f, &s);
+    expect_left(f, 5, false);
+    assert_int_equal(initc_kill_all(f->c, 3, NULL), 0);
+    assert_true(fix_eventually(is_nothing_left, f));
+    remove_file(f, "left");
+
+    /* While the command runs. */
+    snprintf(script, sizeof script, "%s sleep 1000", fork_away);
+    s = request(f, 5, SH(script));
+    s.reap_all = true;
+    h = start(f, &s);
+    while (h->fds.out >= 0 && access(path_in(f, "left"), F_OK) < 0)
+        usleep(1000);
+    assert_int_equal(initc_kill_all(f->c, 5, NULL), 0);
+    FIX_UNTIL(f, h->ended);
+    assert_int_equal(h->end.signal, SIGKILL);
+    assert_false(h->end.lease);
+    fix_close(&h->fds);
+    {
+        cleanup_fclose FILE *file = fopen(path_in(f, "other"), "re");
+        pid_t pid;
+
+        assert_int_equal(fscanf(file, "%d", &other), 1);
+        pid = other;
+        assert_false(fix_is_gone(&pid));
+        kill(other, SIGKILL);
+    }
+    remove_file(f, "left"), remove_file(f, "other");
+    assert_int_equal(initc_kill_all(f->c, 99, NULL), -ESRCH);
+}
+
+static void test_all_is_reaped(void **state)
+{
+    fix_connect(*state);
+    all_is_reaped(*state);
+}
+
+static void test_all_is_reaped_without_cgroup(void **state)
+{
+    fix_start_init(*state, "--cgroup", "none");
+    fix_connect(*state);
+    all_is_reaped(*state);
+}
+
+/* Many at once, half of them forked away, and one that forks as fast as it can. */
+static void many_are_killed(struct fix *f)
+{
+    unsigned many = getenv("ONEOS_TEST_MANY") ? 10000 : 300;
+    char script[512];
+    struct init_spawn s;
+    struct heard *h;
+    pid_t pid = fix_init_pid(f);
+    uint64_t begin;
+
+    snprintf(script, sizeof script,
+             "i=0; while [ $i -lt %u ]; do sleep 1000 & i=$((i+2));"
+             " done; setsid sh -c 'i=0; while [ $i -lt %u ]; do sleep 1000 & i=$((i+2));"
+             " done; echo up; wait' & echo up; while :; do sh -c 'sleep 1000 & sleep 1000' & "
+             "sleep 0.005; done",
+             many, many);
+    s = request(f, 1, SH(script));
+    s.reap_all = true;
+    h = start(f, &s);
+    fix_read_until(h->fds.out, "up\n");
+    if (fix_count_children(pid) < 2)
+        fix_read_until(h->fds.out, "up\n");
+    begin = now_ms();
+    assert_int_equal(initc_kill_all(f->c, 1, NULL), 0);
+    FIX_UNTIL(f, h->ended);
+    printf("%u processes were killed in %u ms\n", many, (unsigned)(now_ms() - begin));
+    assert_int_equal(h->end.signal, SIGKILL);
+    assert_true(fix_eventually(fix_is_childless, &pid));
+    fix_close(&h->fds);
+}
+
+static void test_many_are_killed(void **state)
+{
+    fix_connect(*state);
+    many_are_killed(*state);
+}
+
+static void test_many_are_killed_without_cgroup(void **state)
+{
+    fix_start_init(*state, "--cgroup", "none");
+    fix_connect(*state);
+    many_are_killed(*state);
+}
+
+/* ---- the lease ---- */
+
+static void lease(struct fix *f)
+{
+    struct init_spawn s = request(f, 1, ARGV("true")), plain = request(f, 2, ARGV("sleep", "1000"));
+    struct heard *h, *h2, *h4;
+    char script[1024];
+
+    s.leased = true;
+    h = spawn(f, &s);
+    FIX_UNTIL(f, h->done);
+    assert_int_equal(h->rc, -EAGAIN);
+    assert_string_equal(h->text, "this machine holds no lease to run jobs now");
+
+    initc_lease(f->c, 3600 * 1000);
+    h2 = start(f, &plain);
+    assert_false(run(f, &s)->end.lease);
+    snprintf(script, sizeof script, "%s echo up; sleep 1000", fork_away);
+    s = request(f, 3, SH(script));
+    s.leased = true;
+    h = start(f, &s);
+    fix_read_until(h->fds.out, "up");
+    s = request(f, 4, ARGV("sleep", "1000"));
+    s.leased = true;
+    h4 = start(f, &s);
+    initc_lease(f->c, 200); /* replaces the hour */
+    FIX_UNTIL(f, h->ended && h4->ended);
+    assert_int_equal(h->end.signal, SIGKILL);
+    assert_true(h->end.lease && h4->end.lease);
+    expect_left(f, 5, true);
+    assert_int_equal(h2->ended, 0);
+    s.number = 5;
+    h = spawn(f, &s);
+    FIX_UNTIL(f, h->done);
+    assert_int_equal(h->rc, -EAGAIN);
+    fix_close(&h4->fds);
+    fix_close(&f->h[3].fds);
+    fix_close(&h2->fds);
+    remove_file(f, "left");
+}
+
+static void test_lease(void **state)
+{
+    fix_connect(*state);
+    lease(*state);
+}
+
+static void test_lease_without_cgroup(void **state)
+{
+    fix_start_init(*state, "--cgroup", "none");
+    fix_connect(*state);
+    lease(*state);
+}
+
+/* It runs out without a daemon, and the next one hears why the process ended. */
+static void test_lease_without_daemon(void **state)
+{
+    struct fix *f = *state;
+    struct init_spawn s = request(f, 1, ARGV("sleep", "1000"));
+    struct heard *h;
+    pid_t pid;
+
+    fix_connect(f);
+    initc_lease(f->c, 3600 * 1000);
+    s.leased = true;
+    h = start(f, &s);
+    pid = h->pid;
+    initc_lease(f->c, 300);
+    assert_false(fix_is_gone(&pid));
+    fix_close(&h->fds);
+    initc_destroy(f->c, false, 0);
+    f->c = NULL;
+    uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+    assert_true(fix_eventually(fix_is_gone, &pid));
+    fix_connect(f);
+    FIX_UNTIL(f, f->h[1].adopted);
+    assert_false(f->h[1].running);
+    assert_true(f->h[1].end.lease);
+    fix_close(&f->h[1].fds);
+}
+
+/* An oneos-init that takes the place of one that died hears of the lease before any spawn. */
+static void test_lease_survives_init(void **state)
+{
+    struct fix *f = *state;
+    struct init_spawn s = request(f, 1, ARGV("true"));
+
+    fix_connect(f);
+    initc_lease(f->c, 3600 * 1000);
+    kill(fix_init_pid(f), SIGKILL);
+    FIX_UNTIL(f, f->c->state != CLINK_READY);
+    s.leased = true;
+    assert_int_equal(run(f, &s)->end.exit, 0);
+}
+
+static void test_older_init(void **state)
+{
+    struct init_redirect r = { .out = "/dev/null" };
+    struct fix *f = *state;
+    struct init_spawn s = request(f, 1, ARGV("sleep", "1000"));
+    struct oerr e = { "" };
+    struct heard *h;
+
+    fix_connect(f);
+    f->c->version = 1;
+    h = start(f, &s);
+    s.number = 2;
+    s.redirects = &r;
+    assert_int_equal(initc_spawn(f->c, &s, fix_done, &f->h[2], &e), -EOPNOTSUPP);
+    assert_non_null(strstr(e.text, "is older than the daemon"));
+    initc_lease(f->c, 1000);
+    assert_int_equal(initc_kill_all(f->c, 1, NULL), 0);
+    FIX_UNTIL(f, h->ended);
+    assert_int_equal(h->end.signal, SIGKILL);
+    fix_close(&h->fds);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, fix_setup, fix_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_redirections),
+        T(test_none_runs_alone),
+        T(test_redirection_of_user),
+        T(test_open_that_waits),
+        T(test_stage_env),
+        T(test_memory),
+        T(test_memory_without_cgroup),
+        T(test_all_is_reaped),
+        T(test_all_is_reaped_without_cgroup),
+        T(test_many_are_killed),
+        T(test_many_are_killed_without_cgroup),
+        T(test_lease),
+        T(test_lease_without_cgroup),
+        T(test_lease_without_daemon),
+        T(test_lease_survives_init),
+        T(test_older_init),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
