@@ -29,13 +29,13 @@ static int name_index(const char *const *names, int n, const char *name)
 
 json_t *proc_rec_encode(const struct proc_rec *r)
 {
-    return json_pack("{s:i, s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:s}",
-                     "schema", 1, "proc", r->name, "machine", r->machine, "number",
-                     (json_int_t)r->number, "user", r->user, "state", proc_state_name(r->state),
-                     "cause", proc_cause_name(r->cause), "exit", r->exit, "signal", r->signal,
-                     "created_us", (json_int_t)r->created_us, "started_us",
-                     (json_int_t)r->started_us, "ended_us", (json_int_t)r->ended_us, "changed_us",
-                     (json_int_t)r->changed_us, "cmdline", r->cmdline);
+    return json_pack(
+        "{s:i, s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:s, s:s*}", "schema", 1,
+        "proc", r->name, "machine", r->machine, "number", (json_int_t)r->number, "user", r->user,
+        "state", proc_state_name(r->state), "cause", proc_cause_name(r->cause), "exit", r->exit,
+        "signal", r->signal, "created_us", (json_int_t)r->created_us, "started_us",
+        (json_int_t)r->started_us, "ended_us", (json_int_t)r->ended_us, "changed_us",
+        (json_int_t)r->changed_us, "cmdline", r->cmdline, "job", *r->job ? r->job : NULL);
 }
 
 static int copy(char *to, size_t room, const char *from)
@@ -48,15 +48,16 @@ static int copy(char *to, size_t room, const char *from)
 
 int proc_rec_decode(const json_t *j, struct proc_rec *r)
 {
-    const char *machine, *user, *state, *cause, *cmdline;
+    const char *machine, *user, *state, *cause, *cmdline, *job = "";
     json_int_t number, exit, signal, created, started, ended, changed;
     int st, ca;
 
     memset(r, 0, sizeof *r);
-    if (json_unpack((json_t *)j, "{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
-                    "machine", &machine, "number", &number, "user", &user, "state", &state, "cause",
-                    &cause, "exit", &exit, "signal", &signal, "created_us", &created, "started_us",
-                    &started, "ended_us", &ended, "changed_us", &changed, "cmdline", &cmdline) < 0)
+    if (json_unpack(
+            (json_t *)j, "{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s?s}",
+            "machine", &machine, "number", &number, "user", &user, "state", &state, "cause", &cause,
+            "exit", &exit, "signal", &signal, "created_us", &created, "started_us", &started,
+            "ended_us", &ended, "changed_us", &changed, "cmdline", &cmdline, "job", &job) < 0)
         return -EPROTO;
     st = name_index(state_names, 4, state);
     ca = name_index(cause_names, 6, cause);
@@ -65,7 +66,8 @@ int proc_rec_decode(const json_t *j, struct proc_rec *r)
         signal > 64 || created < 0 || started < 0 || ended < 0 || changed < 0)
         return -EPROTO;
     if (copy(r->machine, sizeof r->machine, machine) < 0 ||
-        copy(r->user, sizeof r->user, user) < 0 || copy(r->cmdline, sizeof r->cmdline, cmdline) < 0)
+        copy(r->user, sizeof r->user, user) < 0 ||
+        copy(r->cmdline, sizeof r->cmdline, cmdline) < 0 || copy(r->job, sizeof r->job, job) < 0)
         return -EPROTO;
     r->number = (uint32_t)number;
     r->exit = (int)exit;

@@ -24,19 +24,22 @@ void proc_show_status(struct proc *p, struct obuf *out)
 {
     struct init_usage usage = { p->end.cpu_us, 0, p->end.memory_peak };
     struct spool_stat so, se;
-    struct flow_stat in;
+    struct flow_stat in = { .bytes_out = p->sink ? sink_bytes(p->sink) : p->in_bytes };
 
     if (p->rec.state == PROC_RUNNING || p->rec.state == PROC_STOPPED)
         initc_usage(p->procs->init, p->rec.number, &usage);
-    spool_stat(p->out, &so);
-    spool_stat(p->err, &se);
-    flow_stat(p->in, &in);
+    proc_out_stat(p, OUT_STDOUT, &so);
+    proc_out_stat(p, OUT_STDERR, &se);
+    if (p->in)
+        flow_stat(p->in, &in);
     obuf_printf(out, "state %s\nuser %s\n", proc_state_name(p->rec.state), p->rec.user);
     if (p->rec.state == PROC_ENDED && p->rec.signal > 0)
         obuf_printf(out, "signal %s\n",
                     sigabbrev_np(p->rec.signal) ? sigabbrev_np(p->rec.signal) : "?");
     else if (p->rec.state == PROC_ENDED && p->rec.exit >= 0)
         obuf_printf(out, "exit %d\n", p->rec.exit);
+    if (*p->rec.job)
+        obuf_printf(out, "job %s\n", p->rec.job);
     if (p->rec.cause)
         obuf_printf(out, "cause %s\n", proc_cause_name(p->rec.cause));
     show_time(out, "created", p->rec.created_us);
@@ -54,6 +57,7 @@ void proc_show_status(struct proc *p, struct obuf *out)
 
 void proc_show_cmdline(const struct proc *p, struct obuf *out)
 {
+    obuf_puts(out, p->shown ? p->shown : "");
     for (size_t i = 0; i + 1 < p->argc; i++) {
         if (i > 0)
             obuf_puts(out, " ");

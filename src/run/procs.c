@@ -34,59 +34,43 @@ void procs_set_mount(struct procs *p, const char *mount)
     snprintf(p->mount, sizeof p->mount, "%s", mount);
 }
 
-static void forget(struct procs *p, struct proc *proc)
+void procs_drop(struct procs *p, struct proc *proc)
 {
     char name[PROC_NAME_MAX];
 
     strcpy(name, proc->rec.name);
-    if (proc->rec.state == PROC_ENDED)
-        p->ended--;
     initc_taken(p->init, proc->rec.number);
     proc_destroy(proc, true);
     proctab_drop(p->tab, name);
 }
 
-/* The ended process that ended first; numbers are close enough to that order. */
-static struct proc *oldest_ended(struct procs *p)
-{
-    for (struct proc *proc = p->all; proc; proc = proc->hh.next)
-        if (proc->rec.state == PROC_ENDED)
-            return proc;
-    return NULL;
-}
-
-static void keep_bounds(struct procs *p)
-{
-    struct proc *oldest;
-
-    while (p->ended > PROCS_KEEP && (oldest = oldest_ended(p)) != NULL)
-        forget(p, oldest);
-}
-
 static void sweep(uv_timer_t *timer)
 {
     struct procs *p = container_of(timer, struct procs, sweep);
-    uint64_t now = wall_us();
+    uint64_t now = now_ms();
     struct proc *proc, *next;
 
     HASH_ITER (hh, p->all, proc, next) {
-        uint64_t age = now > proc->rec.changed_us ? (now - proc->rec.changed_us) / 1000 : 0;
+        uint64_t age = now - proc->changed_ms;
 
-        if ((proc->rec.state == PROC_ENDED && age > PROCS_KEEP_MS) ||
+        if ((proc->rec.state == PROC_ENDED && !*proc->tag.job && age > PROCS_KEEP_MS) ||
             (proc->rec.state == PROC_NEW && !proc->starting && age > PROCS_NEW_MS))
-            forget(p, proc);
+            procs_drop(p, proc);
         else if (proc->rec.state == PROC_ENDED && !proc->saved)
             proc_to_save(proc); /* the disk was full; perhaps it no longer is */
     }
 }
 
-void procs_save(uv_timer_t *timer)
+/* Who is told of the end may have it forgotten at once. */
+static void end_and_settle(struct procs *p, uint32_t number, const struct init_end *end)
 {
-    struct procs *p = container_of(timer, struct procs, saving);
-    struct proc *proc, *next;
+    struct proc *proc = procs_find(p, number);
 
-    DL_FOREACH_SAFE(p->unsaved, proc, next)
-    proc_save_now(proc);
+    if (proc->rec.state != PROC_ENDED)
+        proc_ended(proc, end);
+    proc = procs_find(p, number);
+    if (proc)
+        proc_settle(proc);
 }
 
 static void on_adopted(void *arg, struct init_proc *known)
@@ -112,22 +96,17 @@ static void on_adopted(void *arg, struct init_proc *known)
     }
     if (known->number >= p->next)
         p->next = known->number + 1;
-    proc->adopted = true;
-    proc_attach(proc, &known->fds);
-    if (!known->running && proc->rec.state != PROC_ENDED)
-        proc_ended(proc, &known->end);
-    proc_settle(proc);
+    proc_adopted(proc, &known->fds, known->running);
+    if (!known->running)
+        end_and_settle(p, known->number, &known->end);
 }
 
 static void on_ended(void *arg, uint32_t number, const struct init_end *end)
 {
     struct procs *p = arg;
-    struct proc *proc = procs_find(p, number);
 
-    if (proc && proc->rec.state != PROC_ENDED)
-        proc_ended(proc, end);
-    if (proc)
-        proc_settle(proc);
+    if (procs_find(p, number))
+        end_and_settle(p, number, end);
     else
         initc_taken(p->init, number);
     keep_bounds(p);
@@ -137,12 +116,20 @@ static void on_ended(void *arg, uint32_t number, const struct init_end *end)
 static void lose_running(struct procs *p)
 {
     struct init_end end = { .exit = -1, .ended_us = wall_us() };
+    cleanup_free uint32_t *numbers = calloc(HASH_COUNT(p->all) + 1, sizeof *numbers);
+    size_t n = 0;
 
-    for (struct proc *proc = p->all; proc; proc = proc->hh.next)
-        if (proc->rec.state == PROC_RUNNING || proc->rec.state == PROC_STOPPED) {
-            proc->stdin_broken = true; /* its cause is `lost` */
-            proc_ended(proc, &end);
-        }
+    for (struct proc *proc = p->all; numbers && proc; proc = proc->hh.next)
+        if (proc->rec.state == PROC_RUNNING || proc->rec.state == PROC_STOPPED)
+            numbers[n++] = proc->rec.number;
+    for (size_t i = 0; i < n; i++) {
+        struct proc *proc = procs_find(p, numbers[i]);
+
+        if (!proc)
+            continue; /* who was told of another one had it forgotten */
+        proc->cause = CAUSE_LOST;
+        proc_ended(proc, &end);
+    }
 }
 
 static void on_lost(void *arg)
@@ -172,8 +159,6 @@ static int load_one(struct procs *p, const char *name)
         return 0;
     if (proc_load(p, (uint32_t)number, &proc, &e) < 0)
         log_warn("procs", "%s", e.text);
-    else if (proc->rec.state == PROC_ENDED)
-        p->ended++;
     return 0;
 }
 
@@ -212,7 +197,7 @@ static void settle_loaded(struct procs *p)
         if (!proc->adopted && proc->rec.state != PROC_NEW)
             proc_no_output(proc, proc->whole ? 0 : -EIO);
         if (running && !proc->adopted) {
-            proc->stdin_broken = true;
+            proc->cause = CAUSE_LOST;
             proc_ended(proc, &end);
         } else {
             proctab_set(p->tab, &proc->rec);
@@ -239,14 +224,19 @@ int procs_create(struct procs **out, struct loop *core, struct loop *data, struc
     p->data = data;
     p->tab = tab;
     p->any_user = opt->any_user;
+    p->output_limit = opt->output_limit ? opt->output_limit : SPOOL_LIMIT;
     p->next_fd = -1;
+    p->keep_bytes = PROCS_KEEP_BYTES;
     snprintf(p->dir, sizeof p->dir, "%s/procs", opt->dir);
     snprintf(p->self, sizeof p->self, "%s", opt->self);
     snprintf(p->owner, sizeof p->owner, "%s", opt->owner);
     snprintf(p->mount, sizeof p->mount, "%s", opt->mount ? opt->mount : "");
     uv_timer_init(loop_uv(core), &p->sweep);
     uv_timer_init(loop_uv(core), &p->saving);
+    uv_timer_init(loop_uv(core), &p->draining);
     rc = load_all(p, e);
+    if (rc == 0)
+        rc = procs_load_slots(p, e);
     if (rc == 0)
         rc = initc_create(&p->init, core, opt->program, opt->dir, &init_ops, p, e);
     if (rc < 0) {
@@ -275,6 +265,7 @@ void procs_close(struct procs *p, bool stop)
         proc_destroy(proc, false);
     uv_timer_stop(&p->sweep);
     uv_timer_stop(&p->saving);
+    uv_timer_stop(&p->draining);
 }
 
 void procs_destroy(struct procs *p)
@@ -283,8 +274,10 @@ void procs_destroy(struct procs *p)
         return;
     if (p->next_fd >= 0)
         close(p->next_fd);
+    slots_close(p->slots);
     uv_close((uv_handle_t *)&p->sweep, NULL);
     uv_close((uv_handle_t *)&p->saving, NULL);
+    uv_close((uv_handle_t *)&p->draining, NULL);
     uv_run(loop_uv(p->core), UV_RUN_NOWAIT);
     free(p);
 }
@@ -294,7 +287,7 @@ size_t procs_count_of(const struct procs *p, const char *user)
     size_t n = 0;
 
     for (const struct proc *proc = p->all; proc; proc = proc->hh.next)
-        n += strcmp(proc->rec.user, user) == 0;
+        n += !(proc->listed && *proc->tag.job) && strcmp(proc->rec.user, user) == 0;
     return n;
 }
 
@@ -307,11 +300,12 @@ size_t procs_env_bytes_of(const struct procs *p, const char *user)
     return n;
 }
 
-int procs_new(struct procs *p, const char *user, struct proc **out, struct oerr *e)
+/* Not yet told to anybody. */
+int procs_make(struct procs *p, const char *user, struct proc **out, struct oerr *e)
 {
     struct proc_rec rec = { .state = PROC_NEW, .exit = -1, .signal = -1 };
     char text[32];
-    int n, rc;
+    int n;
 
     if (p->closing)
         return oerr_set(e, -ESHUTDOWN, "the daemon on %s stops", p->self);
@@ -320,10 +314,10 @@ int procs_new(struct procs *p, const char *user, struct proc **out, struct oerr 
                         "the daemon on %s runs as %s and cannot run processes of %.60s; start it "
                         "as root for that",
                         p->self, p->owner, user);
-    if (HASH_COUNT(p->all) >= PROCS_MAX)
+    if (keep_live(p) >= PROCS_MAX)
         return oerr_set(e, -EAGAIN, "%s has %d processes already; wait for some to end", p->self,
                         PROCS_MAX);
-    if (HASH_COUNT(p->all) >= PROCS_USER_MAX && strcmp(user, "root") != 0 &&
+    if (keep_live(p) >= PROCS_USER_MAX && strcmp(user, "root") != 0 &&
         procs_count_of(p, user) >= PROCS_USER_MAX)
         return oerr_set(e, -EAGAIN, "%.60s has %d processes on %s already; wait for some to end",
                         user, PROCS_USER_MAX, p->self);
@@ -336,9 +330,15 @@ int procs_new(struct procs *p, const char *user, struct proc **out, struct oerr 
     snprintf(rec.machine, sizeof rec.machine, "%s", p->self);
     snprintf(rec.user, sizeof rec.user, "%s", user);
     rec.created_us = rec.changed_us = wall_us();
-    rc = proc_create(out, p, &rec, e);
+    return proc_create(out, p, &rec, e);
+}
+
+int procs_new(struct procs *p, const char *user, struct proc **out, struct oerr *e)
+{
+    int rc = procs_make(p, user, out, e);
+
     if (rc == 0)
-        proctab_set(p->tab, &rec);
+        proctab_set(p->tab, &(*out)->rec);
     return rc;
 }
 
@@ -347,7 +347,7 @@ void procs_release(struct procs *p, uint32_t number)
     struct proc *proc = procs_find(p, number);
 
     if (proc && proc->rec.state == PROC_NEW && !proc->starting)
-        forget(p, proc);
+        procs_drop(p, proc);
     else if (proc)
         proc->released = true;
 }

@@ -1,6 +1,8 @@
 /*
  * proctab.c - the table of all processes, its replication, and who waits for an end.
  *
+ * Records of jobs are published some at a time: one that comes and goes meanwhile is nobody's news.
+ *
  * Change: {"seq": N, "set": [RECORD...], "drop": [NUMBER...]}; all: {"seq": N, "set": [RECORD...]}.
  * A replica of a machine is complete up to `seq`; a change that is not seq + 1 is not applied.
  * Waiters of one process share a broadcast flow, whose only writer is here: the verdict is written
@@ -13,6 +15,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <utlist.h>
 
 struct replica {
     char machine[ID_MAX];
@@ -28,6 +31,8 @@ struct proctab {
     struct proc_rec *recs;
     struct replica *replicas;
     uint64_t seq;
+    struct proc_rec *late; /* of jobs: not published as they are now */
+    json_t *late_drops;    /* numbers; NULL: none */
 };
 
 int proctab_create(struct proctab **out, const char *self, const struct proctab_ops *ops, void *arg)
@@ -97,6 +102,8 @@ static void remove_rec(struct proctab *t, struct proc_rec *r)
     char line[128];
 
     HASH_DEL(t->recs, r);
+    if (r->late)
+        DL_DELETE2(t->late, r, late_prev, late_next);
     if (r->waiters) {
         snprintf(line, sizeof line, "lost %s\n", r->machine);
         tell(&r->waiters, line);
@@ -120,6 +127,7 @@ void proctab_destroy(struct proctab *t)
         HASH_DEL(t->replicas, p);
         free(p);
     }
+    json_decref(t->late_drops);
     free(t);
 }
 
@@ -151,14 +159,18 @@ static int put(struct proctab *t, const struct proc_rec *from)
             return -ENOMEM;
         *r = *from;
         r->waiters = NULL;
+        r->published = r->late = false;
         HASH_ADD_STR(t->recs, name, r);
     } else {
-        struct flow *waiters = r->waiters;
-        UT_hash_handle hh = r->hh;
+        struct proc_rec was = *r;
 
         *r = *from;
-        r->waiters = waiters;
-        r->hh = hh;
+        r->waiters = was.waiters;
+        r->published = was.published;
+        r->late = was.late;
+        r->late_prev = was.late_prev;
+        r->late_next = was.late_next;
+        r->hh = was.hh;
     }
     settle(t, r);
     if (t->ops.changed)
@@ -166,14 +178,50 @@ static int put(struct proctab *t, const struct proc_rec *from)
     return 0;
 }
 
-int proctab_set(struct proctab *t, const struct proc_rec *r)
+/* Whether publishing can wait; then somebody will. */
+static bool can_wait(struct proctab *t, const struct proc_rec *r)
 {
-    int rc = put(t, r);
+    if (!t->ops.later || !*r->job)
+        return false;
+    if (!t->late && !t->late_drops)
+        t->ops.later(t->arg);
+    return true;
+}
 
-    if (rc == 0)
+int proctab_set(struct proctab *t, const struct proc_rec *from)
+{
+    int rc = put(t, from);
+    struct proc_rec *r = rc == 0 ? find(t, from->name) : NULL;
+
+    if (!r)
+        return rc;
+    if (!can_wait(t, r)) {
+        r->published = true;
         t->ops.publish(t->arg, json_pack("{s:I, s:[o]}", "seq", (json_int_t)++t->seq, "set",
                                          proc_rec_encode(r)));
+    } else if (!r->late) {
+        r->late = true;
+        DL_APPEND2(t->late, r, late_prev, late_next);
+    }
     return rc;
+}
+
+void proctab_publish(struct proctab *t)
+{
+    json_t *set = json_array();
+    struct proc_rec *r;
+
+    while ((r = t->late) != NULL) {
+        DL_DELETE2(t->late, r, late_prev, late_next);
+        r->late = false;
+        r->published = true;
+        json_array_append_new(set, proc_rec_encode(r));
+    }
+    if (json_array_size(set) > 0 || t->late_drops)
+        t->ops.publish(t->arg, json_pack("{s:I, s:o, s:o*}", "seq", (json_int_t)++t->seq, "set",
+                                         set, "drop", take_ptr(t->late_drops)));
+    else
+        json_decref(set);
 }
 
 void proctab_drop(struct proctab *t, const char *name)
@@ -182,8 +230,14 @@ void proctab_drop(struct proctab *t, const char *name)
 
     if (!r)
         return;
-    t->ops.publish(t->arg, json_pack("{s:I, s:[I]}", "seq", (json_int_t)++t->seq, "drop",
-                                     (json_int_t)r->number));
+    if (!can_wait(t, r)) {
+        t->ops.publish(t->arg, json_pack("{s:I, s:[I]}", "seq", (json_int_t)++t->seq, "drop",
+                                         (json_int_t)r->number));
+    } else if (r->published) {
+        if (!t->late_drops)
+            t->late_drops = json_array();
+        json_array_append_new(t->late_drops, json_integer(r->number));
+    }
     remove_rec(t, r);
 }
 
@@ -196,9 +250,11 @@ json_t *proctab_all(const struct proctab *t)
 {
     json_t *set = json_array();
 
-    for (const struct proc_rec *r = NULL; (r = proctab_next(t, r)) != NULL;)
-        if (strcmp(r->machine, t->self) == 0)
+    for (struct proc_rec *r = t->recs; r; r = r->hh.next)
+        if (strcmp(r->machine, t->self) == 0) {
+            r->published = true;
             json_array_append_new(set, proc_rec_encode(r));
+        }
     return json_pack("{s:I, s:o}", "seq", (json_int_t)t->seq, "set", set);
 }
 

@@ -16,6 +16,7 @@
 #include <uthash.h>
 
 #define PROC_NAME_MAX    (ID_MAX + 12) /* ID.N */
+#define PROC_JOB_MAX     72            /* a job's name, and its NUL */
 #define PROC_CMDLINE_MAX 256 /* of the command line in a record; the whole is in `cmdline` */
 
 enum proc_state { PROC_NEW, PROC_RUNNING, PROC_STOPPED, PROC_ENDED };
@@ -33,8 +34,11 @@ struct proc_rec {
     int exit, signal; /* -1: not that way */
     uint64_t created_us, started_us, ended_us, changed_us;
     char cmdline[PROC_CMDLINE_MAX];
+    char job[PROC_JOB_MAX]; /* "": of no job */
 
     struct flow *waiters; /* private: what `wait` reads until the end */
+    bool published, late; /* private: others know it; they do not know all of it */
+    struct proc_rec *late_prev, *late_next;
     UT_hash_handle hh;
 };
 
@@ -45,6 +49,9 @@ struct proctab_ops {
     void (*changed)(void *arg, const struct proc_rec *r, bool gone);
     /* Publish this change of our own records: takes the reference. */
     void (*publish)(void *arg, json_t *change);
+    /* Call proctab_publish() in some milliseconds. What is of jobs can wait for that: who waits for
+     * a job looks at its own record. NULL: nothing waits. */
+    void (*later)(void *arg);
 };
 
 int proctab_create(struct proctab **out, const char *self, const struct proctab_ops *ops,
@@ -61,6 +68,7 @@ const struct proc_rec *proctab_next(const struct proctab *t, const struct proc_r
 /* Our own: adds or replaces by name, and publishes. -ENOMEM. */
 int proctab_set(struct proctab *t, const struct proc_rec *r);
 void proctab_drop(struct proctab *t, const char *name);
+void proctab_publish(struct proctab *t); /* what waits, as one change */
 
 /* Replication. The number of our last change; all our records; a change or all records of another.
  * apply answers -EAGAIN when it misses something (then ask for all), -EPROTO when it is malformed

@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 #include <sys/uio.h>
 
-#define PIECE (256 * 1024)
+#define PIECE (1024 * 1024)
 
 struct sink {
     _Atomic unsigned refs;
@@ -24,6 +24,7 @@ struct sink {
     int fd;
     struct ioreq io;
     ssize_t rc; /* of the last read */
+    _Atomic uint64_t bytes;
     void (*ended)(void *arg, bool broken);
     void *arg;
     bool reading, watched, over; /* data loop only */
@@ -49,8 +50,9 @@ static void on_closed(uv_handle_t *h)
     unref(s);
 }
 
-/* broken: the process must not take it for the end of its input. */
-static void finish(struct sink *s, bool broken)
+/* broken: the process must not take it for the end of its input. how: what the stream is closed
+ * with. */
+static void finish(struct sink *s, bool broken, int how)
 {
     s->over = true;
     pthread_mutex_lock(&s->lock);
@@ -58,7 +60,7 @@ static void finish(struct sink *s, bool broken)
         s->ended(s->arg, broken);
     pthread_mutex_unlock(&s->lock);
     slices_free(&s->io.bytes);
-    s->from->ops->close(s->from, 0);
+    s->from->ops->close(s->from, how);
     if (s->watched)
         uv_close((uv_handle_t *)&s->poll, on_closed);
     else
@@ -89,12 +91,13 @@ static void write_some(struct sink *s)
 
         if (n > 0) {
             slices_consume(&s->io.bytes, (size_t)n);
+            atomic_fetch_add(&s->bytes, (uint64_t)n);
         } else if (errno == EAGAIN) {
             if (uv_poll_start(&s->poll, UV_WRITABLE | UV_DISCONNECT, on_writable) < 0)
-                finish(s, true);
+                finish(s, true, -EIO);
             return;
         } else if (errno != EINTR) {
-            finish(s, false); /* nobody reads it any more */
+            finish(s, false, -EPIPE); /* nobody reads it any more */
             return;
         }
     }
@@ -105,15 +108,16 @@ static void write_some(struct sink *s)
 static void arrived(struct task *t)
 {
     struct sink *s = container_of(t, struct sink, arrived);
-
     bool stopped;
 
     s->reading = false;
     pthread_mutex_lock(&s->lock);
     stopped = s->stopped;
     pthread_mutex_unlock(&s->lock);
-    if (stopped || s->rc <= 0)
-        finish(s, s->rc < 0);
+    if (stopped)
+        finish(s, false, -EPIPE);
+    else if (s->rc <= 0)
+        finish(s, s->rc < 0, (int)s->rc);
     else
         write_some(s);
 }
@@ -134,7 +138,7 @@ static void begin(struct task *t)
     if (s->watched)
         read_more(s);
     else
-        finish(s, true);
+        finish(s, true, -EIO);
 }
 
 static void halt(struct task *t)
@@ -142,7 +146,7 @@ static void halt(struct task *t)
     struct sink *s = container_of(t, struct sink, halt);
 
     if (!s->over && (!s->reading || s->from->ops->cancel(s->from, &s->io)))
-        finish(s, false);
+        finish(s, false, -EPIPE);
     unref(s);
 }
 
@@ -167,6 +171,11 @@ int sink_start(struct sink **out, struct loop *data, struct stream *from, int fd
     loop_post(data, &s->begin);
     *out = s;
     return 0;
+}
+
+uint64_t sink_bytes(const struct sink *s)
+{
+    return s ? atomic_load(&s->bytes) : 0;
 }
 
 void sink_stop(struct sink *s)

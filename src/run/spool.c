@@ -6,7 +6,9 @@
  * draining turn writes; `end` moves under the lock, then parked reads are answered. The kernel
  * moves the bytes (splice), so that none is in the daemon's hands when it is killed. A terminal
  * cannot be spliced: its bytes are copied, and held while the disk does not take them. The file is
- * made with the first byte: most processes say little, and nothing on stderr.
+ * made with the first byte: most processes say little, and nothing on stderr. It is open while the
+ * spool drains and has bytes, and while there are readers (`file` is the turn's while it drains,
+ * else changed under the lock).
  *
  *   new -> draining (waits for bytes, for a reader, or for the disk; or a turn is under way) ->
  * ended
@@ -51,6 +53,19 @@ void spool_unref(struct spool *s)
     free(s);
 }
 
+int spool_reopen(struct spool *s)
+{
+    if (s->file < 0)
+        s->file = open(s->path, O_RDWR | O_CLOEXEC);
+    return s->file < 0 ? -errno : 0;
+}
+
+void spool_idle(struct spool *s)
+{
+    if (s->file >= 0 && !s->draining && !s->readers)
+        close(take_fd(&s->file));
+}
+
 static void release_watches(struct watches *ws)
 {
     spool_unref(container_of(ws, struct spool, watches));
@@ -79,6 +94,8 @@ static void trim(struct spool *s)
     }
     low = s->start;
     pthread_mutex_unlock(&s->lock);
+    if (low - s->punched < s->limit / 16)
+        return;
     if (low > s->punched && (fallocate(s->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                        (off_t)s->punched, (off_t)(low - s->punched)) == 0 ||
                              errno == EOPNOTSUPP))
@@ -193,6 +210,7 @@ static void stop(struct spool *s, int rc)
         s->ended = true;
         s->broken = rc;
     }
+    spool_idle(s);
     if (s->drained && !s->released)
         s->drained(s->arg);
     pthread_mutex_unlock(&s->lock);
@@ -313,6 +331,8 @@ static void halt(struct task *t)
 void spool_drain(struct spool *s, int fd, void (*drained_fn)(void *arg), void *arg)
 {
     pthread_mutex_lock(&s->lock);
+    if (s->end > 0)
+        spool_reopen(s); /* when it cannot be, the turn says so */
     s->fd = fd;
     s->ended = false;
     s->broken = 0;
@@ -338,16 +358,16 @@ void spool_end(struct spool *s, int how)
 /* What is in the file already. */
 static int look_at_file(struct spool *s, struct oerr *e)
 {
+    cleanup_close int file = open(s->path, O_RDWR | O_CLOEXEC);
     struct stat st;
     off_t first;
 
-    s->file = open(s->path, O_RDWR | O_CLOEXEC);
-    if (s->file < 0 && errno == ENOENT)
+    if (file < 0 && errno == ENOENT)
         return 0;
-    if (s->file < 0 || fstat(s->file, &st) < 0)
+    if (file < 0 || fstat(file, &st) < 0)
         return oerr_set(e, -errno, "cannot keep output in %s: %s", s->path, strerror(errno));
     s->end = (uint64_t)st.st_size;
-    first = lseek(s->file, 0, SEEK_DATA);
+    first = lseek(file, 0, SEEK_DATA);
     if (first > 0)
         s->start = (uint64_t)first;
     else if (first < 0 && errno == ENXIO)
@@ -387,8 +407,35 @@ int spool_create(struct spool **out, struct loop *data, const char *path, uint64
 void spool_stat(struct spool *s, struct spool_stat *st)
 {
     pthread_mutex_lock(&s->lock);
-    *st = (struct spool_stat){ s->end, s->dropped, s->ended, s->draining, s->broken, s->error };
+    *st = (struct spool_stat){ .bytes = s->end,
+                               .dropped = s->dropped,
+                               .kept = s->end - s->start,
+                               .ended = s->ended,
+                               .draining = s->draining,
+                               .broken = s->broken,
+                               .error = s->error };
     pthread_mutex_unlock(&s->lock);
+}
+
+/* The file stays, with its length and nothing in it: the next daemon sees how much there was. */
+int spool_drop(struct spool *s)
+{
+    cleanup_close int file = -1;
+    int rc = 0;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->draining || s->readers)
+        rc = -EBUSY;
+    else if (s->start < s->end)
+        file = open(s->path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    if (file >= 0 && ftruncate(file, (off_t)s->end) < 0)
+        rc = -errno;
+    if (rc == 0) {
+        s->dropped += s->end - s->seen;
+        s->start = s->seen = s->punched = s->end;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return rc;
 }
 
 void spool_release(struct spool *s, bool remove)

@@ -18,6 +18,7 @@ struct reader {
     uint64_t low;  /* while reads are under way: where the oldest of them began, or before that */
     unsigned busy; /* reads under way */
     int broken;    /* bytes could not be read back: what follows would be out of order */
+    bool cut;      /* the first bytes had gone, and it wants to know */
     struct reader *prev, *next;
 };
 
@@ -56,6 +57,10 @@ struct spool {
 };
 
 void spool_unref(struct spool *s);
+
+/* With the lock held. Opens the file for who reads or drains it; closes it when nobody does. */
+int spool_reopen(struct spool *s);
+void spool_idle(struct spool *s);
 
 /* spool_read.c. The first three with the lock held. */
 uint64_t

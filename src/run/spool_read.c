@@ -56,7 +56,7 @@ static ssize_t answer_size(const struct spool *s, const struct reader *r, const 
     if (left == 0 && !s->ended)
         return s->released ? -EIO : -EAGAIN;
     if (left == 0)
-        return s->broken;
+        return s->broken ? s->broken : r->cut ? -EIO : 0;
     return left < most ? (ssize_t)left : (ssize_t)most;
 }
 
@@ -185,7 +185,7 @@ static short on_poll(struct stream *stream, struct iowatch *w)
     else if (r->at < s->end)
         events = POLLIN;
     else if (s->ended || s->released)
-        events = POLLIN | (s->ended && !s->broken ? POLLHUP : POLLERR);
+        events = POLLIN | (s->ended && !s->broken && !r->cut ? POLLHUP : POLLERR);
     if (w)
         watches_arm(&s->watches, 0, w);
     pthread_mutex_unlock(&s->lock);
@@ -209,6 +209,7 @@ static void on_close(struct stream *stream, int how)
     (void)how;
     pthread_mutex_lock(&s->lock);
     DL_DELETE(s->readers, r);
+    spool_idle(s);
     spool_resume(s);
     pthread_mutex_unlock(&s->lock);
     free(r);
@@ -223,7 +224,7 @@ static const struct stream_ops reader_ops = {
     .close = on_close,
 };
 
-int spool_open(struct spool *s, struct stream **out)
+int spool_open(struct spool *s, bool whole, struct stream **out)
 {
     struct reader *r = calloc(1, sizeof *r);
 
@@ -233,7 +234,10 @@ int spool_open(struct spool *s, struct stream **out)
     r->spool = s;
     atomic_fetch_add(&s->refs, 1);
     pthread_mutex_lock(&s->lock);
+    if (!s->draining && s->start < s->end)
+        r->broken = spool_reopen(s);
     r->at = s->start;
+    r->cut = whole && s->start > 0;
     DL_APPEND(s->readers, r);
     pthread_mutex_unlock(&s->lock);
     *out = &r->stream;

@@ -59,7 +59,7 @@ static struct stream *reader(struct fixture *f)
 {
     struct stream *s;
 
-    assert_int_equal(spool_open(f->spool, &s), 0);
+    assert_int_equal(spool_open(f->spool, false, &s), 0);
     return s;
 }
 
@@ -207,11 +207,14 @@ static void only_the_newest_are_kept_when_nobody_reads(void **state)
     spool_release(f.spool, false);
 }
 
+/* And who wants the whole is told that it is not there. */
 static void what_was_read_is_not_counted_as_dropped(void **state)
 {
     struct fixture f;
     struct stream *s;
     char *got = malloc(MIB);
+    size_t got_n;
+    ssize_t rc;
 
     start(&f, *state, MIB);
     pattern_write(f.in, 0, MIB / 2);
@@ -219,11 +222,17 @@ static void what_was_read_is_not_counted_as_dropped(void **state)
     for (size_t n = 0; n < MIB / 2;)
         n += (size_t)rread(s, got, MIB);
     shut(s);
-    free(got);
     pattern_write(f.in, MIB / 2, 4 * MIB);
     close(f.in);
     await(stat_of(f.spool).ended);
     assert_int_equal(stat_of(f.spool).dropped, 3 * MIB);
+    assert_int_equal(spool_open(f.spool, true, &s), 0);
+    for (got_n = 0; (rc = rread(s, got, MIB)) > 0; got_n += (size_t)rc)
+        ;
+    assert_int_equal(rc, -EIO);
+    assert_true(got_n >= MIB);
+    shut(s);
+    free(got);
     spool_release(f.spool, false);
 }
 
