@@ -1,0 +1,759 @@
+/*
+ * test_sched_queue.c - when the scheduler places jobs: order, shares, what is kept and passed, what
+ * is waited for; and what it does about dead machines and old jobs.
+ */
+#include "sched/fair.h"
+#include "tests/lib/sched_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct world w;
+
+static int open_world(void **state)
+{
+    (void)state;
+    world_open(&w, NULL);
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    (void)state;
+    world_close(&w);
+    return 0;
+}
+
+#define WHY_HAS(name, text)                                                                        \
+    do {                                                                                           \
+        const char *why_ = world_why(&w, name);                                                    \
+        if (!strstr(why_, text))                                                                   \
+            fail_msg("why %s has no \"%s\":\n%s", name, text, why_);                               \
+    } while (0)
+
+static void go_log(const char *want)
+{
+    world_go(&w);
+    assert_string_equal(world_log(&w), want);
+}
+
+/* Opens the world anew with other options. */
+static void with(const struct sched_options *o)
+{
+    world_close(&w);
+    world_open(&w, o);
+}
+
+/* ---- order */
+
+static void by_priority_then_age(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 1, 1024, NULL);
+    world_job(&w, "first", "ann", "A", "{'run':'true'}");
+    go_log("place first A\n");
+    world_job(&w, "old", "ann", "A", "{'run':'true'}");
+    world_pass(&w, 5);
+    world_job(&w, "new", "ann", "A", "{'run':'true'}");
+    world_job(&w, "high", "ann", "A", "{'run':'true','priority':5}");
+    world_job(&w, "low", "ann", "A", "{'run':'true','priority':-5}");
+    world_go(&w);
+    WHY_HAS("low", "3 jobs are before it: high, old, new\n");
+    WHY_HAS("new", "2 jobs are before it: high, old\n");
+    WHY_HAS("high", "it is the next one");
+    world_end(&w, "first", 0);
+    go_log("place high A\n");
+    world_end(&w, "high", 0);
+    go_log("place old A\n");
+    world_end(&w, "old", 0);
+    go_log("place new A\n");
+    world_end(&w, "new", 0);
+    go_log("place low A\n");
+}
+
+static void shares(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    for (int i = 0; i < 6; i++)
+        world_job(&w, NULL, "ann", "A", "{'run':'true'}");
+    world_job(&w, "bob1", "bob", "A", "{'run':'true'}");
+    world_job(&w, "bob2", "bob", "A", "{'run':'true'}");
+    world_job(&w, "cid1", "cid", "A", "{'run':'true'}");
+    go_log("place 1 A\nplace bob1 A\nplace cid1 A\nplace 2 A\n");
+    WHY_HAS("4", "2 jobs are before it: bob2, 3\n");
+    world_pass(&w, 60000);
+    world_end(&w, "1", 0);
+    go_log("place bob2 A\n");
+    world_end(&w, "2", 0);
+    go_log("place 3 A\n");
+}
+
+/* What somebody used long ago counts less; what the records say counts after a new start, too. */
+static void shares_fade(void **state)
+{
+    struct world_job *j;
+
+    (void)state;
+    world_to(&w, 100 * 3600 * 1000ull);
+    world_machine(&w, "A", 1, 1024, NULL);
+    for (int i = 0; i < 2; i++) {
+        /* ann used two hours of a core just now, bob three, but five half-lives ago. */
+        j = world_job(&w, i ? "ended-bob" : "ended-ann", i ? "bob" : "ann", "A", "{'run':'true'}");
+        sched_job_gone(w.s, j->r.name, j->r.uid);
+        j->r.state = JOB_DONE;
+        j->r.on = calloc(1, sizeof *j->r.on);
+        strcpy(j->r.on[0], "A");
+        j->r.n_on = 1;
+        j->r.ended_us = WORLD_WALL_US + (i ? 95 : 100) * 3600 * 1000000ull;
+        j->r.started_us = j->r.ended_us - (i ? 3 : 2) * 3600 * 1000000ull;
+        world_tell(&w, j);
+    }
+    world_job(&w, "ann", "ann", "A", "{'run':'true'}");
+    world_pass(&w, 10);
+    world_job(&w, "bob", "bob", "A", "{'run':'true'}");
+    world_job(&w, "cid", "cid", "A", "{'run':'true'}");
+    world_go(&w);
+    assert_string_equal(world_log(&w), "place ann A\n");
+    world_end(&w, "ann", 0);
+    go_log("place cid A\n");
+    world_end(&w, "cid", 0);
+    go_log("place bob A\n");
+}
+
+static void account(void **state)
+{
+    struct fair f;
+    struct fair_account a = { 0 }, b = { 0 };
+    const uint64_t t = 1700000000000000ull, h = 3600 * 1000000ull;
+
+    (void)state;
+    fair_init(&f, 3600 * 1000, t);
+    /* The same whether it was seen or read from the record, and in parts. */
+    fair_start(&f, &a, 2000, t);
+    fair_time(&f, t + h);
+    fair_end(&f, &a, 2000, t, t + h);
+    fair_past(&f, &b, 2000, t, t + h / 2);
+    fair_past(&f, &b, 1000, t + h / 2, t + h);
+    fair_past(&f, &b, 1000, t + h / 2, t + h);
+    assert_true(fair_use(&f, &a) - fair_use(&f, &b) < 1e-3);
+    assert_true(fair_use(&f, &b) - fair_use(&f, &a) < 1e-3);
+    /* Two cores for an hour that fade by half in an hour: h/ln2 of core time. */
+    assert_true(fair_use(&f, &a) > 1.4426 * 3600 * 1000 && fair_use(&f, &a) < 1.4427 * 3600 * 1000);
+    fair_time(&f, t + 2 * h);
+    assert_true(fair_use(&f, &a) > 0.7213 * 3600 * 1000 && fair_use(&f, &a) < 0.7214 * 3600 * 1000);
+    fair_time(&f, t + 1000 * h);
+    assert_true(fair_use(&f, &a) < 1e-6);
+    fair_time(&f, t); /* a clock that was set back */
+    assert_true(fair_use(&f, &a) >= 0);
+}
+
+/* ---- what is kept, and who may pass */
+
+static void big_one_is_not_starved(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    for (int i = 0; i < 3; i++)
+        world_job(&w, NULL, "ann", "A", "{'run':'true'}");
+    world_job(&w, "big", "ann", "A", "{'run':'true','cpus':4}");
+    go_log("place 1 A\nplace 2 A\nplace 3 A\n");
+    world_pass(&w, 10);
+    for (int i = 0; i < 3; i++)
+        world_job(&w, NULL, "ann", "A", "{'run':'true'}");
+    go_log("");
+    WHY_HAS("big", "4 cores are next free on A when jobs there have ended, which have no timeout");
+    WHY_HAS("5", "what is free is kept for another job\n");
+    WHY_HAS("5", "A: is kept for job big, which came first\n");
+    world_end(&w, "1", 0);
+    world_end(&w, "2", 0);
+    go_log("");
+    world_end(&w, "3", 0);
+    go_log("place big A\n");
+    world_end(&w, "big", 0);
+    go_log("place 5 A\nplace 6 A\nplace 7 A\n");
+}
+
+static void backfill_by_timeout(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_job(&w, "long", "ann", "A", "{'run':'true','cpus':3,'timeout':'1h'}");
+    world_go(&w);
+    world_job(&w, "big", "ann", "A", "{'run':'true','cpus':4}");
+    world_pass(&w, 10);
+    world_job(&w, "over", "ann", "A", "{'run':'true','timeout':'2h'}");
+    world_job(&w, "short", "ann", "A", "{'run':'true','timeout':'30min'}");
+    world_job(&w, "none", "ann", "A", "{'run':'true'}");
+    world_go(&w);
+    assert_string_equal(world_log(&w), "place long A\nplace short A\n");
+    WHY_HAS("big", "4 cores are next free on A, in 1h at the latest");
+    WHY_HAS("over", "A: 0 of 4 cores are free, 1 is wanted");
+    world_end(&w, "short", 0);
+    world_go(&w);
+    WHY_HAS("over", "A: is kept for job big, which came first; there is room in 1h at the latest");
+    world_log(&w);
+    world_end(&w, "long", 0);
+    go_log("place big A\n");
+}
+
+/* What the kept job does not need may be used for as long as anybody wants. */
+static void backfill_beside(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 8, 1024, NULL);
+    world_job(&w, "long", "ann", "A", "{'run':'true','cpus':4,'timeout':'1h'}");
+    world_go(&w);
+    world_job(&w, "big", "ann", "A", "{'run':'true','cpus':6}");
+    world_pass(&w, 10);
+    world_job(&w, "two", "ann", "A", "{'run':'true','cpus':2}");
+    world_job(&w, "one", "ann", "A", "{'run':'true'}");
+    world_go(&w);
+    assert_string_equal(world_log(&w), "place long A\nplace two A\n");
+    world_end(&w, "long", 0);
+    go_log("place big A\n");
+}
+
+/* One that is older comes to be first of those alike while a machine is kept for another of them.
+ */
+static void kept_for_those_alike(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_job(&w, "run", "ann", "A", "{'run':'true','cpus':3}");
+    world_job(&w, "old", "ann", "A", "{'run':'true','cpus':4,'after':['run2']}");
+    world_job(&w, "run2", "ann", "A", "{'run':'true','priority':1}");
+    world_go(&w);
+    world_pass(&w, 5);
+    world_job(&w, "new", "ann", "A", "{'run':'true','cpus':4}");
+    world_job(&w, "other", "bob", "A", "{'run':'true'}");
+    world_go(&w);
+    WHY_HAS("other", "0 of 4 cores are free");
+    world_end(&w, "run2", 0);
+    world_go(&w);
+    world_log(&w);
+    world_end(&w, "run", 0);
+    go_log("place old A\n");
+    world_end(&w, "old", 0);
+    go_log("place other A\n");
+    world_end(&w, "other", 0);
+    go_log("place new A\n");
+}
+
+static void higher_priority_passes(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_job(&w, "run", "ann", "A", "{'run':'true','cpus':3}");
+    world_go(&w);
+    world_job(&w, "big", "ann", "A", "{'run':'true','cpus':4}");
+    world_go(&w);
+    world_job(&w, "urgent", "ann", "A", "{'run':'true','priority':1}");
+    world_go(&w);
+    assert_string_equal(world_log(&w), "place run A\nplace urgent A\n");
+}
+
+static void kept_only_where_it_may_run(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 2, 1024, NULL);
+    world_machine(&w, "G", 2, 1024, "gpu");
+    world_job(&w, "g1", "ann", "A", "{'run':'@gpu true'}");
+    world_job(&w, "g2", "ann", "A", "{'run':'@gpu true','cpus':2}");
+    world_go(&w);
+    world_job(&w, "c1", "ann", "A", "{'run':'true'}");
+    world_job(&w, "c2", "ann", "A", "{'run':'true'}");
+    world_job(&w, "c3", "ann", "A", "{'run':'true'}");
+    world_go(&w);
+    assert_string_equal(world_log(&w), "place g1 G\nplace c1 A\nplace c2 A\n");
+    world_cancel(&w, "g2");
+    go_log("place c3 G\n");
+}
+
+/* A kept machine that never becomes free is given up for another one. */
+static void kept_in_vain(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 2, 1024, NULL);
+    world_machine(&w, "B", 2, 1024, NULL);
+    world_job(&w, "a1", "ann", "A", "{'run':'@A true'}");
+    world_job(&w, "b1", "ann", "A", "{'run':'@B true'}");
+    world_job(&w, "big", "ann", "A", "{'run':'true','cpus':2}");
+    world_go(&w);
+    WHY_HAS("big", "A B: 1 of 2 cores are free");
+    WHY_HAS("big", "2 cores are next free on A when");
+    world_pass(&w, 600001);
+    WHY_HAS("big", "2 cores are next free on B when");
+}
+
+static void restarters_do_not_count_as_ending(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 2, 1024, NULL);
+    world_machine(&w, "B", 2, 1024, NULL);
+    world_job(&w, "service", "ann", "A", "{'run':'@A true','restart':'always'}");
+    world_job(&w, "b1", "ann", "A", "{'run':'@B true'}");
+    world_job(&w, "b2", "ann", "A", "{'run':'@B true'}");
+    world_job(&w, "big", "ann", "A", "{'run':'true','cpus':2}");
+    world_go(&w);
+    WHY_HAS("big", "2 cores are next free on B when");
+}
+
+static void fifo(void **state)
+{
+    struct sched_options o = sched_defaults;
+
+    (void)state;
+    o.fair = o.backfill = false;
+    with(&o);
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_job(&w, "long", "ann", "A", "{'run':'true','cpus':3,'timeout':'1h'}");
+    world_job(&w, "big", "ann", "A", "{'run':'true','cpus':4}");
+    world_job(&w, "short", "bob", "A", "{'run':'true','timeout':'30min'}");
+    go_log("place long A\n");
+    world_end(&w, "long", 0);
+    go_log("place big A\n");
+    world_end(&w, "big", 0);
+    go_log("place short A\n");
+}
+
+/* ---- what is waited for */
+
+static void after_others(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 8, 1024, NULL);
+    world_job(&w, "one", "ann", "A", "{'run':'true'}");
+    world_job(&w, "two", "ann", "A", "{'run':'true'}");
+    world_job(&w, "both", "ann", "A", "{'run':'true','after':['one','two']}");
+    world_job(&w, "then", "ann", "A", "{'run':'true','after':['both']}");
+    go_log("place one A\nplace two A\n");
+    WHY_HAS("both", "it waits for job one to end well, which is running\n"
+                    "it waits for job two to end well, which is running\n");
+    WHY_HAS("then", "which is pending");
+    world_end(&w, "two", 0);
+    go_log("");
+    world_end(&w, "one", 0);
+    go_log("place both A\n");
+    world_end(&w, "both", 3);
+    go_log("refuse then 126 it was to run after job both, which failed\n");
+    world_job(&w, "late", "ann", "A", "{'run':'true','after':['nobody']}");
+    go_log("refuse late 126 it was to run after job nobody, which is gone\n");
+    world_job(&w, "x", "ann", "A", "{'run':'true'}");
+    world_job(&w, "y", "ann", "A", "{'run':'true','after':['x', 'one']}");
+    world_job(&w, "z", "ann", "A", "{'run':'true','after':['x', 'y']}");
+    world_go(&w);
+    world_cancel(&w, "y");
+    world_log(&w);
+    go_log("refuse z 126 it was to run after job y, which was cancelled\n");
+}
+
+static void pauses(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 8, 1024, NULL);
+    world_job(&w, "j", "ann", "A", "{'run':'true','retries':3}");
+    go_log("place j A\n");
+    world_end(&w, "j", 7);
+    go_log("");
+    WHY_HAS("j", "it is begun again in 1s, after exit 7");
+    world_pass(&w, 999);
+    assert_string_equal(world_log(&w), "");
+    world_pass(&w, 2);
+    assert_string_equal(world_log(&w), "place j A\n");
+    world_pass(&w, 5000);
+    WHY_HAS("j", "it runs on A for 5s, as attempt 2");
+}
+
+static void held_and_new(void **state)
+{
+    struct world_job *j;
+
+    (void)state;
+    world_machine(&w, "A", 8, 1024, NULL);
+    j = world_job(&w, "j", "ann", "A", "{'run':'true','after':['k']}");
+    j->r.state = JOB_HELD;
+    world_tell(&w, j);
+    go_log("");
+    WHY_HAS("j", "it is held: write `release`");
+    j->r.state = JOB_NEW;
+    world_tell(&w, j);
+    WHY_HAS("j", "write `run LINE`");
+    json_decref(j->r.spec);
+    j->r.spec = json_pack("{s:i, s:s}", "schema", 1, "run", "true");
+    j->r.state = JOB_PENDING;
+    world_tell(&w, j);
+    go_log("place j A\n");
+}
+
+static void arrays(void **state)
+{
+    struct world_job *j;
+
+    (void)state;
+    world_machine(&w, "A", 8, 1024, NULL);
+    j = world_job(&w, "arr", "ann", "A", "{'run':'true','array':'1-2'}");
+    j->r.counts = json_object();
+    world_tell(&w, j);
+    j = world_job(&w, "arr.1", "ann", "A", "{'run':'true'}");
+    go_log("place arr.1 A\n");
+    WHY_HAS("arr", "it is an array");
+}
+
+static void bad_spec(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 8, 1024, NULL);
+    world_job(&w, "j", "ann", "A", "{'run':'true | | true'}");
+    world_go(&w);
+    assert_non_null(strstr(world_log(&w), "refuse j 126 run: "));
+}
+
+/* ---- what is under way */
+
+static void placed_counts_at_once(void **state)
+{
+    struct world_job *j;
+
+    (void)state;
+    world_machine(&w, "A", 1, 1024, NULL);
+    j = world_job(&w, "j", "ann", "A", "{'run':'true'}");
+    world_job(&w, "k", "ann", "A", "{'run':'true'}");
+    sched_step(w.s);
+    world_commit(&w); /* the probe's answer */
+    w.hold = true;
+    go_log("place j A\n");
+    WHY_HAS("j", "it was just placed on A; the registry has not confirmed it yet");
+    world_tell(&w, j); /* still pending: nothing new */
+    go_log("");
+    /* It was held before the placement was carried out. */
+    j->r.state = JOB_HELD;
+    world_tell(&w, j);
+    go_log("");
+    world_commit(&w);
+    w.hold = false;
+    go_log("place k A\n");
+    j->r.state = JOB_PENDING;
+    world_tell(&w, j);
+    world_end(&w, "k", 0);
+    go_log("place j A\n");
+}
+
+static void failed_is_tried_again(void **state)
+{
+    struct world_machine *m = world_machine(&w, "A", 1, 1024, NULL);
+
+    (void)state;
+    world_job(&w, "j", "ann", "A", "{'run':'true'}");
+    sched_step(w.s);
+    world_commit(&w);
+    w.hold = true;
+    go_log("place j A\n");
+    m->fenced = true; /* and the scheduler has not heard */
+    world_commit(&w);
+    w.hold = false;
+    go_log("");
+    WHY_HAS("j", "it is tried again in 200ms");
+    m->fenced = false;
+    world_pass(&w, 201);
+    assert_string_equal(world_log(&w), "place j A\n");
+}
+
+/* Running and pending again, in one look: the registry shows only the last state. */
+static void ended_unseen(void **state)
+{
+    struct world_job *j;
+
+    (void)state;
+    world_machine(&w, "A", 1, 1024, NULL);
+    j = world_job(&w, "j", "ann", "A", "{'run':'true'}");
+    sched_step(w.s);
+    world_commit(&w);
+    w.hold = true;
+    go_log("place j A\n");
+    j->r.attempt = 1;
+    j->r.restarts = 1;
+    j->r.end = (struct job_end){ .cause = JOB_EXITED, .exit = 1 };
+    world_tell(&w, j);
+    go_log("place j A\n");
+}
+
+static void new_scheduler(void **state)
+{
+    struct sched_allocation a;
+
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_machine(&w, "B", 4, 1024, "gpu");
+    world_job(&w, "run", "ann", "A", "{'run':'cat | @gpu sort','cpus':3}");
+    world_go(&w);
+    world_job(&w, "wait", "ann", "A", "{'run':'@gpu true','cpus':2}");
+    world_go(&w);
+    world_log(&w);
+    world_restart(&w);
+    go_log("");
+    sched_allocated(w.s, "B", &a);
+    assert_int_equal(a.cpu_milli, 3000);
+    WHY_HAS("wait", "B: 1 of 4 cores are free");
+    world_end(&w, "run", 0);
+    go_log("place wait B\n");
+}
+
+static void restore(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 1, 1024, NULL);
+    world_job(&w, "j", "ann", "A", "{'run':'true'}");
+    world_job(&w, "k", "ann", "A", "{'run':'true'}");
+    go_log("place j A\n");
+    world_find(&w, "A")->cores = 2; /* of the world only: it goes on with j */
+    sched_sync(w.s, true);
+    world_tell(&w, world_job_of(&w, "k"));
+    sched_runner(w.s, "A", 1, false);
+    sched_sync(w.s, false);
+    go_log("place k A\n");
+    assert_string_equal(world_why(&w, "j"), "none");
+    sched_sync(w.s, true);
+    sched_sync(w.s, false);
+    world_job(&w, "l", "ann", "A", "{'run':'true'}");
+    go_log("");
+    WHY_HAS("l", "A: does not run jobs yet");
+}
+
+/* ---- dead machines */
+
+static void dead_is_fenced_then_lost(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_machine(&w, "B", 4, 1024, NULL);
+    world_job(&w, "j", "ann", "A", "{'run':'true','retries':1}");
+    world_go(&w);
+    world_health(&w, "A", SCHED_SUSPECT);
+    world_pass(&w, 60000);
+    world_health(&w, "A", SCHED_DEAD);
+    world_pass(&w, 3999);
+    assert_string_equal(world_log(&w), "place j A\n");
+    WHY_HAS("j", "A is dead: it is given up in 1ms unless it comes back");
+    world_pass(&w, 1);
+    assert_string_equal(world_log(&w), "fence A\n");
+    WHY_HAS("j", "A is dead: the job is lost in 12s");
+    world_pass(&w, 11999);
+    assert_string_equal(world_log(&w), "");
+    world_pass(&w, 2);
+    assert_string_equal(world_log(&w), "lost A\n");
+    WHY_HAS("j", "it is begun again in");
+    world_pass(&w, 1000);
+    assert_string_equal(world_log(&w), "place j B\n");
+}
+
+static void back_in_time(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_job(&w, "j", "ann", "A", "{'run':'true'}");
+    world_go(&w);
+    world_health(&w, "A", SCHED_DEAD);
+    world_pass(&w, 3000);
+    world_health(&w, "A", SCHED_ALIVE);
+    world_pass(&w, 60000);
+    assert_string_equal(world_log(&w), "place j A\n");
+    /* Idle machines are not fenced at all; one that comes back late begins anew by itself. */
+    world_end(&w, "j", 0);
+    world_health(&w, "A", SCHED_DEAD);
+    world_pass(&w, 60000);
+    assert_string_equal(world_log(&w), "");
+    world_health(&w, "A", SCHED_ALIVE);
+    world_job(&w, "k", "ann", "A", "{'run':'true'}");
+    world_go(&w);
+    world_health(&w, "A", SCHED_DEAD);
+    world_pass(&w, 5000);
+    world_health(&w, "A", SCHED_ALIVE);
+    world_claim(&w, "A");
+    world_pass(&w, 60000);
+    assert_string_equal(world_log(&w), "place k A\nfence A\n");
+}
+
+static void left_is_fenced_at_once(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_job(&w, "j", "ann", "A", "{'run':'true'}");
+    world_go(&w);
+    world_health(&w, "A", SCHED_LEFT);
+    world_go(&w);
+    assert_string_equal(world_log(&w), "place j A\nfence A\n");
+}
+
+/* A fence that another scheduler wrote is waited for in full, by the monotonic clock. */
+static void fenced_by_another(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_job(&w, "j", "ann", "A", "{'run':'true'}");
+    world_go(&w);
+    world_find(&w, "A")->fenced = true;
+    sched_runner(w.s, "A", 1, true);
+    sched_time(w.s, w.now_ms, WORLD_WALL_US + 3600 * 1000000ull);
+    sched_step(w.s);
+    assert_string_equal(world_log(&w), "place j A\n");
+    world_pass(&w, 12000);
+    assert_string_equal(world_log(&w), "lost A\n");
+}
+
+/* A machine that says what it lacked gets nothing for a while; one that had no room in time does.
+ */
+static void poor_machine(void **state)
+{
+    struct world_job *j;
+
+    (void)state;
+    world_machine(&w, "A", 8, 1024, NULL);
+    j = world_job(&w, "j", "ann", "A", "{'run':'true','retries':2}");
+    go_log("place j A\n");
+    j->r.groups[0].end = (struct job_end){ .cause = JOB_NOT_TAKEN, .exit = -1 };
+    world_end_job(&w, j, JOB_NOT_TAKEN, -1);
+    world_pass(&w, 2000);
+    assert_string_equal(world_log(&w), "place j A\n");
+    j->r.groups[0].end =
+        (struct job_end){ .cause = JOB_NOT_TAKEN, .exit = -1, .words = "the disk is full" };
+    world_end_job(&w, j, JOB_NOT_TAKEN, -1);
+    world_pass(&w, 5000);
+    assert_string_equal(world_log(&w), "");
+    WHY_HAS("j", "lacked what a job needs");
+    world_machine(&w, "B", 8, 1024, NULL);
+    go_log("place j B\n");
+    world_job(&w, "k", "ann", "A", "{'run':'@A true'}");
+    world_pass(&w, 4000);
+    assert_string_equal(world_log(&w), "");
+    world_pass(&w, 2000);
+    assert_string_equal(world_log(&w), "place k A\n");
+}
+
+/* ---- ended ones */
+
+static void retention(void **state)
+{
+    struct sched_options o = sched_defaults;
+    char name[32];
+
+    (void)state;
+    o.keep_jobs = 20;
+    with(&o);
+    world_machine(&w, "A", 1000, 1024, NULL);
+    world_job(&w, "dep", "ann", "A", "{'run':'true'}");
+    world_job(&w, "other", "ann", "A", "{'run':'true'}");
+    world_job(&w, "waits", "ann", "A", "{'run':'true','after':['dep','other']}");
+    world_go(&w);
+    world_end(&w, "dep", 0);
+    for (int i = 0; i < 150; i++)
+        world_job(&w, NULL, "ann", "A", "{'run':'true'}");
+    world_go(&w);
+    w.logs = false;
+    for (int i = 4; i <= 153; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        world_end(&w, name, 0);
+    }
+    world_go(&w);
+    assert_int_equal(w.forgotten, 100); /* a batch */
+    world_pass(&w, 1000);
+    assert_int_equal(w.forgotten, 130);
+    assert_non_null(world_job_of(&w, "dep"));
+    assert_null(world_job_of(&w, "33"));
+    assert_non_null(world_job_of(&w, "134"));
+    world_end(&w, "other", 0);
+    world_pass(&w, 1000);
+    world_end(&w, "waits", 0);
+    world_pass(&w, 60000);
+    assert_null(world_job_of(&w, "dep"));
+    world_pass(&w, 7 * 24 * 3600 * 1000ull);
+    assert_int_equal(w.forgotten, 153);
+    assert_int_equal(HASH_COUNT(w.jobs), 0);
+}
+
+static struct world_job *ended_job(const char *name, const char *array, const char *counts)
+{
+    struct world_job *j = world_job(&w, name, "ann", "A", "{'run':'true'}");
+
+    j->r.state = JOB_DONE;
+    j->r.end = (struct job_end){ .cause = JOB_EXITED };
+    j->r.ended_us = WORLD_WALL_US + w.now_ms * 1000;
+    strcpy(j->r.array, array);
+    if (counts)
+        j->r.counts = json_loads(counts, 0, NULL);
+    world_tell(&w, j);
+    return j;
+}
+
+/* Elements go with their array, which counts as one, but for what the registry has room for. */
+static void retention_of_arrays(void **state)
+{
+    struct sched_options o = sched_defaults;
+
+    (void)state;
+    o.keep_jobs = 2;
+    with(&o);
+    ended_job("arr.1", "arr", NULL);
+    ended_job("arr.2", "arr", NULL);
+    ended_job("arr.3", "arr", NULL);
+    world_pass(&w, 1000);
+    ended_job("arr", "", "{\"done\": 3}");
+    world_pass(&w, 1000);
+    assert_int_equal(w.forgotten, 0);
+    ended_job("large", "", "{\"done\": 99990}");
+    world_pass(&w, 1000);
+    assert_int_equal(w.forgotten, 0);
+    ended_job("little", "", NULL);
+    go_log("forget arr\n");
+    world_pass(&w, 1000);
+    assert_null(world_job_of(&w, "arr"));
+    ended_job("next", "", "{\"done\": 20}");
+    go_log("forget large\n");
+    world_pass(&w, 1000);
+    assert_non_null(world_job_of(&w, "little"));
+    assert_non_null(world_job_of(&w, "arr.1")); /* nobody asked for it */
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
+    const struct CMUnitTest tests[] = {
+        TEST(by_priority_then_age),
+        TEST(shares),
+        TEST(shares_fade),
+        TEST(account),
+        TEST(big_one_is_not_starved),
+        TEST(backfill_by_timeout),
+        TEST(backfill_beside),
+        TEST(kept_for_those_alike),
+        TEST(higher_priority_passes),
+        TEST(kept_only_where_it_may_run),
+        TEST(kept_in_vain),
+        TEST(restarters_do_not_count_as_ending),
+        TEST(fifo),
+        TEST(after_others),
+        TEST(pauses),
+        TEST(held_and_new),
+        TEST(arrays),
+        TEST(bad_spec),
+        TEST(placed_counts_at_once),
+        TEST(failed_is_tried_again),
+        TEST(ended_unseen),
+        TEST(new_scheduler),
+        TEST(restore),
+        TEST(dead_is_fenced_then_lost),
+        TEST(back_in_time),
+        TEST(left_is_fenced_at_once),
+        TEST(fenced_by_another),
+        TEST(poor_machine),
+        TEST(retention),
+        TEST(retention_of_arrays),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

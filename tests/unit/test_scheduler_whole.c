@@ -1,0 +1,176 @@
+/*
+ * test_scheduler_whole.c - the scheduler with all of its parts, between a real registry and a
+ * replica that carries out at once what it is asked for.
+ */
+#include "scheduler_kit.h"
+
+static const struct sched_options options = { .fair = true,
+                                              .backfill = true,
+                                              .half_life_ms = 3600000,
+                                              .fence_ms = 20,
+                                              .lost_ms = 60,
+                                              .keep_ms = 3600000,
+                                              .keep_jobs = 10000 };
+
+static void open_all(void)
+{
+    struct oerr e;
+
+    job_kit_open(&kit);
+    assert_int_equal(loop_create(&loop), 0);
+    assert_int_equal(scheduler_create(&scheduler, loop, NULL, NULL, &options, NULL, NULL), 0);
+    info = json_pack("{s:i, s:I, s:s, s:s, s:s}", "cores", 4, "memory_bytes", (json_int_t)8 << 30,
+                     "arch", "x86_64", "os", "Linux", "hostname", "h");
+    labels = json_pack("{s:s}", "gpu", "2");
+    load = json_pack("{s:f}", "cpu_used", 0.0);
+    views[0].state = views[1].state = MEMBER_ALIVE;
+    assert_int_equal(kit_run(&kit, "'member.label','id':'B','labels':{'gpu':'2'}"), 0);
+    assert_int_equal(scheduler_service.start(scheduler, 1, &e), 0);
+}
+
+static void close_all(void)
+{
+    struct oerr e;
+
+    if (!scheduler_service.health(scheduler, &e))
+        fail_msg("%s", e.text);
+    scheduler_service.stop(scheduler);
+    while (n_asked)
+        let_through();
+    scheduler_destroy(scheduler);
+    loop_destroy(loop);
+    json_decref(info);
+    json_decref(labels);
+    json_decref(load);
+    job_kit_close(&kit);
+}
+
+/* Turns until it is in this state; five seconds at most. */
+static void until(const char *name, const char *state)
+{
+    uint64_t end = now_ms() + 5000;
+
+    while (strcmp(state_of(&kit, name), state) != 0) {
+        struct obuf why = { 0 };
+
+        if (now_ms() > end) {
+            scheduler_why(scheduler, name, &why, NULL);
+            fail_msg("%s is %s: %s", name, state_of(&kit, name), why.p);
+        }
+        turn();
+        while (n_asked)
+            let_through();
+    }
+}
+
+static void one_job(void **state)
+{
+    (void)state;
+    open_all();
+    assert_int_equal(job_submit(&kit, "x", "'run':'true'"), 0);
+    until("x", "running");
+    assert_int_equal(job_of(&kit, "x")->n_groups, 1);
+    assert_int_equal(job_over(&kit, "x", 0, EXITED(0), wall_us()), 0);
+    assert_string_equal(state_of(&kit, "x"), "done");
+    assert_int_equal(job_submit(&kit, "y", "'run':'@gpu>=1 true | cat'"), 0);
+    until("y", "running");
+    assert_string_equal(job_of(&kit, "y")->on[0], "B");
+    close_all();
+}
+
+static void one_after_the_other(void **state)
+{
+    (void)state;
+    open_all();
+    assert_int_equal(job_submit(&kit, "x", "'run':'true'"), 0);
+    assert_int_equal(job_submit(&kit, "y", "'run':'true','after':['x']"), 0);
+    until("x", "running");
+    assert_string_equal(state_of(&kit, "y"), "pending");
+    assert_int_equal(job_over(&kit, "x", 0, EXITED(0), wall_us()), 0);
+    until("y", "running");
+    close_all();
+}
+
+static void why_it_waits(void **state)
+{
+    struct obuf why = { 0 };
+
+    (void)state;
+    open_all();
+    assert_int_equal(job_submit(&kit, "x", "'run':'true'"), 0);
+    until("x", "running");
+    assert_int_equal(job_submit(&kit, "y", "'run':'@tape true'"), 0);
+    for (int i = 0; i < 3; i++)
+        turn();
+    assert_string_equal(state_of(&kit, "y"), "pending");
+    assert_int_equal(scheduler_why(scheduler, "y", &why, NULL), 0);
+    if (!strstr(why.p, "has no label tape"))
+        fail_msg("%s", why.p);
+    obuf_free(&why);
+    close_all();
+}
+
+/* A machine dies: it is fenced, and when its lease is over for sure its job runs elsewhere. */
+static void a_machine_dies(void **state)
+{
+    char machine[ID_MAX];
+    unsigned m;
+
+    (void)state;
+    open_all();
+    assert_int_equal(job_submit(&kit, "x", "'run':'true','retries':1"), 0);
+    until("x", "running");
+    strcpy(machine, job_of(&kit, "x")->on[0]);
+    m = (unsigned)(*machine - 'A');
+    views[m].state = MEMBER_DEAD;
+    scheduler_member(scheduler, &views[m]);
+    until("x", "pending");
+    assert_int_equal(job_of(&kit, "x")->end.cause, JOB_LOSS);
+    until("x", "running");
+    assert_string_not_equal(job_of(&kit, "x")->on[0], machine);
+    assert_int_equal(job_of(&kit, "x")->attempt, 2);
+    close_all();
+}
+
+/* More than there is room for: they go one after the other, and none is forgotten. */
+static void many(void **state)
+{
+    enum { N = 400 };
+    unsigned done = 0, running = 0;
+    uint64_t end = now_ms() + 20000;
+
+    (void)state;
+    open_all();
+    for (int i = 0; i < N; i++)
+        assert_int_equal(job_submit(&kit, "", "'run':'true'"), 0);
+    while (done < N && now_ms() < end) {
+        turn();
+        while (n_asked)
+            let_through();
+        running = 0;
+        for (int i = 1; i <= N; i++) {
+            char name[16];
+
+            snprintf(name, sizeof name, "%d", i);
+            if (strcmp(state_of(&kit, name), "running") != 0)
+                continue;
+            running++;
+            assert_int_equal(job_over(&kit, name, 0, EXITED(0), wall_us()), 0);
+            done++;
+        }
+        assert_true(running <= 8); /* 2 machines, 4 cores each, 1 for each job */
+    }
+    assert_int_equal(done, N);
+    close_all();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_job),      cmocka_unit_test(one_after_the_other),
+        cmocka_unit_test(why_it_waits), cmocka_unit_test(a_machine_dies),
+        cmocka_unit_test(many),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
