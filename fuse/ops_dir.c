@@ -7,24 +7,28 @@
 #include "fuse/ops_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
-static int stat_path(struct fusefs *fs, const char *path, struct tree_at *at, struct stat *st)
+static int stat_path(struct fusefs *fs, const char *path, const char *user, struct tree_at *at,
+                     struct stat *st)
 {
     struct tree_attr attr;
-    int rc = tree_stat(fs->tree, path, at, &attr);
+    int rc = tree_stat_as(fs->tree, path, user, at, &attr);
 
     if (rc == 0)
         attr_to_stat(fs, path, &attr, st);
     return rc;
 }
 
-static void run_lookup(struct freq *f)
+/* Replies with the entry of the request's path: rc says whether that is there. */
+static void reply_entry(struct freq *f, int rc)
 {
     struct fuse_entry_param e = { 0 };
     struct tree_at at;
-    int rc = stat_path(f->fs, f->path, &at, &e.attr);
 
+    if (rc == 0)
+        rc = stat_path(f->fs, f->path, f->user, &at, &e.attr);
     if (rc == 0)
         rc = entry_of(f->fs, &at, f->path, &e);
     if (rc < 0) {
@@ -36,6 +40,11 @@ static void run_lookup(struct freq *f)
     freq_free(f);
 }
 
+static void run_lookup(struct freq *f)
+{
+    reply_entry(f, 0);
+}
+
 void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     freq_post(req, run_lookup, parent, name, NULL, NULL, 0);
@@ -45,7 +54,7 @@ static void run_getattr(struct freq *f)
 {
     struct tree_at at;
     struct stat st;
-    int rc = stat_path(f->fs, f->path, &at, &st);
+    int rc = stat_path(f->fs, f->path, f->user, &at, &st);
 
     if (rc < 0) {
         freq_error(f, rc);
@@ -126,7 +135,8 @@ static int by_name(const void *a, const void *b)
  */
 static int fill_entries(struct fid *fid, struct tree_names *names)
 {
-    qsort(names->v, names->n, sizeof *names->v, by_name);
+    if (names->n > 0)
+        qsort(names->v, names->n, sizeof *names->v, by_name);
     fid->entries = calloc(names->n + 1, sizeof *fid->entries);
     if (!fid->entries)
         return -ENOMEM;
@@ -135,7 +145,7 @@ static int fill_entries(struct fid *fid, struct tree_names *names)
         struct tree_at at;
 
         snprintf(path, sizeof path, "%s%s%s", fid->path, *fid->path ? "/" : "", names->v[i]);
-        if (stat_path(fid->fs, path, &at, &fid->entries[fid->n_entries].st) < 0)
+        if (stat_path(fid->fs, path, fid->user, &at, &fid->entries[fid->n_entries].st) < 0)
             continue;
         fid->entries[fid->n_entries++].name = take_ptr(names->v[i]);
     }
@@ -148,7 +158,7 @@ static void run_opendir(struct freq *f)
     struct fid *fid = NULL;
     struct tree_attr attr;
     struct tree_at at;
-    int rc = tree_stat(f->fs->tree, f->path, &at, &attr);
+    int rc = tree_stat_as(f->fs->tree, f->path, f->user, &at, &attr);
 
     if (rc == 0)
         rc = tree_list(&at, &names);
@@ -280,10 +290,40 @@ void on_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     freq_post(req, run_unlink, parent, name, NULL, NULL, 0);
 }
 
+static void made_dir(struct tree_call *call, int rc)
+{
+    reply_entry(call->arg, rc);
+    tree_call_free(call);
+}
+
+/* Where no directory can be is nothing to be made, as in a folder that makes none. */
+static void run_mkdir(struct freq *f)
+{
+    struct tree_call *call;
+    struct tree_at at;
+    int rc = tree_resolve(f->fs->tree, f->path, &at);
+
+    if (rc == -ENOENT || (rc == 0 && at.row->kind != TREE_DIR))
+        rc = -EPERM;
+    if (rc < 0) {
+        freq_error(f, rc);
+        return;
+    }
+    call = call_for(f, made_dir);
+    if (!call)
+        return;
+    call->mode = f->want.st_mode & 0777;
+    tree_make(call, O_CREAT | O_EXCL);
+}
+
 void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    (void)parent, (void)name, (void)mode;
-    fuse_reply_err(req, EPERM);
+    struct freq *f = freq_new(req, run_mkdir, parent, name, NULL, NULL, 0);
+
+    if (f) {
+        f->want.st_mode = mode;
+        freq_send(f);
+    }
 }
 
 void on_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)

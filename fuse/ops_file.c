@@ -121,7 +121,7 @@ static void run_open(struct freq *f)
     struct tree_attr attr;
     struct tree_at at;
 
-    rc = tree_stat(f->fs->tree, f->path, &at, &attr);
+    rc = tree_stat_as(f->fs->tree, f->path, f->user, &at, &attr);
     if (rc == 0)
         rc = tree_access(&attr, f->user, want);
     if (rc == 0 && (want & W_OK) && !at.row->verbs && !at.row->save && !at.row->open &&

@@ -213,15 +213,12 @@ int fusefs_mount(struct fusefs **out, struct tree *t, struct loop *core, const c
  * interrupts that; it then ends its workers. The kernel wakes nobody while the mount is in use. */
 static void stop_workers(struct fusefs *fs)
 {
-    struct timespec until;
+    const struct timespec breath = { .tv_nsec = 2000000 };
 
-    do {
+    while (pthread_tryjoin_np(fs->main, NULL) == EBUSY) {
         pthread_kill(fs->main, WAKE_SIGNAL);
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 10000000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-    } while (pthread_timedjoin_np(fs->main, NULL, &until) == ETIMEDOUT);
+        nanosleep(&breath, NULL);
+    }
     fs->started = false;
 }
 

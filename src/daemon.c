@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "mountpoint.h"
+#include "sched/job_cmd.h"
 #include "tree/labels.h"
 
 #include <errno.h>
@@ -25,21 +26,29 @@
 
 #define TERM_MS      10000
 #define KILL_MS      2000
+#define REPORT_MS    3000
 #define STOP_POLL_MS 20
 #define FAREWELL_MS  50
 #define TRIM_MS      5000
+#define TRIM_ALL_MS  60000
 #define PATIENCE_MS  10000 /* for a registry, before readiness is told without one */
 
-/* After much has passed through, the memory that it took is given back. */
+/* After much has passed through, the memory that it took is given back; and now and then what other
+ * peaks left, such as the log that another machine lacked. */
 static void on_trimming(uv_timer_t *timer)
 {
-    (void)timer;
-    if (blk_trim())
-        malloc_trim(0);
+    struct daemon *d = container_of(timer, struct daemon, trimming);
+    uint64_t now = now_ms();
+
+    if (!blk_trim() && now < d->trim_all_ms)
+        return;
+    d->trim_all_ms = now + TRIM_ALL_MS;
+    malloc_trim(0);
 }
 
 /* ---- stopping */
 
+/* Those of jobs are ended by runs_stop(); they get no second TERM. */
 static bool any_running(struct daemon *d, int sig)
 {
     bool any = false;
@@ -48,7 +57,7 @@ static bool any_running(struct daemon *d, int sig)
         if (strcmp(r->machine, d->sys.me->id) == 0 &&
             (r->state == PROC_RUNNING || r->state == PROC_STOPPED)) {
             any = true;
-            if (sig)
+            if (sig && (sig == SIGKILL || !*r->job))
                 proc_signal(procs_find(d->sys.procs, r->number), sig, NULL);
         }
     return any;
@@ -65,6 +74,16 @@ static void say_farewell(void *arg)
     uv_timer_start(&d->stopping, on_stopping, FAREWELL_MS, 0);
 }
 
+/* What ran has ended, and the registry has been told of jobs, or does not take it. */
+static bool all_ended(struct daemon *d, uint64_t now)
+{
+    if (any_running(d, 0))
+        return false;
+    if (!d->ended_ms)
+        d->ended_ms = now;
+    return runs_quiet(d->sys.runs) || now >= d->ended_ms + REPORT_MS;
+}
+
 /* Moves on through the states of stopping. */
 static void on_stopping(uv_timer_t *timer)
 {
@@ -78,7 +97,7 @@ static void on_stopping(uv_timer_t *timer)
     if (d->state == FAREWELL) {
         d->state = STOPPED;
         loop_stop(d->core);
-    } else if (d->opt.handover || !any_running(d, 0) || now >= d->give_up_ms) {
+    } else if (d->opt.handover || all_ended(d, now) || now >= d->give_up_ms) {
         d->state = LEAVING;
         uv_timer_stop(timer);
         replica_leave(d->sys.replica, say_farewell, d);
@@ -97,6 +116,7 @@ static void begin_stop(void *arg)
     d->kill_ms = now_ms() + TERM_MS;
     d->give_up_ms = d->kill_ms + KILL_MS;
     if (!d->opt.handover) {
+        runs_stop(d->sys.runs);
         any_running(d, SIGCONT);
         any_running(d, SIGTERM);
     }
@@ -130,6 +150,7 @@ static int create_loops(struct daemon *d)
     uv_timer_init(loop_uv(d->core), &d->stopping);
     uv_timer_init(loop_uv(d->core), &d->trimming);
     uv_timer_init(loop_uv(d->core), &d->patience);
+    uv_timer_init(loop_uv(d->core), &d->publishing);
     uv_timer_start(&d->trimming, on_trimming, TRIM_MS, TRIM_MS);
     d->term.data = d->intr.data = d;
     d->handles = true;
@@ -161,7 +182,7 @@ static int load_labels(struct daemon *d, json_t **labels, struct oerr *e)
 
 static int start_cluster(struct daemon *d, struct oerr *e)
 {
-    static const struct registry_command *const tables[] = { pipe_commands, NULL };
+    static const struct registry_command *const tables[] = { pipe_commands, job_commands, NULL };
     json_t *labels = NULL;
     int rc = load_labels(d, &labels, e);
 
@@ -179,7 +200,14 @@ static int start_cluster(struct daemon *d, struct oerr *e)
     if (rc == 0)
         rc = replica_create(&d->sys.replica, d->core, d->sys.me, d->sys.cluster, tables, e);
     if (rc == 0)
+        rc = joblist_create(&d->sys.joblist, replica_registry(d->sys.replica));
+    if (rc == 0)
         rc = services_create(&d->sys.services, d->core, d->sys.replica, d->sys.me->id);
+    if (rc == 0)
+        rc = scheduler_create(&d->sys.scheduler, d->core, d->sys.cluster, d->sys.replica, NULL,
+                              &daemon_scheduler_ops, d);
+    if (rc == 0)
+        rc = services_offer(d->sys.services, "scheduler", &scheduler_service, d->sys.scheduler);
     if (rc == 0)
         rc = daemon_watch_members(d);
     if (rc == 0)
@@ -193,7 +221,8 @@ static int start_run(struct daemon *d, struct oerr *e)
                                  .program = d->opt.program,
                                  .self = d->sys.me->id,
                                  .owner = d->owner,
-                                 .any_user = geteuid() == 0 };
+                                 .any_user = geteuid() == 0,
+                                 .output_limit = d->opt.output_limit };
     int rc;
 
     rc = pipes_create(&d->sys.pipes, d->core, d->sys.cluster, d->links, d->sys.replica,
@@ -201,7 +230,17 @@ static int start_run(struct daemon *d, struct oerr *e)
     if (rc < 0)
         return rc;
     daemon_add_topics(d);
-    return procs_create(&d->sys.procs, d->core, d->data, d->sys.proctab, &opt, e);
+    rc = procs_create(&d->sys.procs, d->core, d->data, d->sys.proctab, &opt, e);
+    if (rc == 0) {
+        struct runs_options runs = { .self = d->sys.me->id,
+                                     .cluster = d->sys.cluster,
+                                     .replica = d->sys.replica,
+                                     .procs = d->sys.procs,
+                                     .links = d->links };
+
+        rc = runs_create(&d->sys.runs, d->core, &runs, e);
+    }
+    return rc;
 }
 
 static int start_tree(struct daemon *d, struct oerr *e)
@@ -224,6 +263,10 @@ static int start_tree(struct daemon *d, struct oerr *e)
     }
     if (rc == 0)
         procs_set_mount(d->sys.procs, d->dir);
+    if (rc == 0)
+        runs_set_mount(d->sys.runs, d->dir);
+    if (rc == 0)
+        rc = probes_create(&d->probes, d->core, d->sys.cluster, d->sys.me->id, d->dir);
     return rc;
 }
 
@@ -251,7 +294,7 @@ int daemon_create(struct daemon **out, const struct daemon_options *opt, struct 
     *out = d;
     d->opt = *opt;
     own_user(d);
-    d->sys.start_us = wall_us();
+    d->sys.start_ms = now_ms();
     d->sys.leave = begin_stop;
     d->sys.arg = d;
     rc = identity_load(&d->sys.me, &who, e);
@@ -266,17 +309,17 @@ int daemon_create(struct daemon **out, const struct daemon_options *opt, struct 
         rc = proctab_create(&d->sys.proctab, d->sys.me->id, &daemon_proctab_ops, d);
     if (rc == 0)
         rc = start_cluster(d, e);
-    if (rc == 0)
+    if (rc == 0) { /* from here on oneos-init must be told of the end */
+        uv_signal_start(&d->term, on_signal, SIGTERM);
+        uv_signal_start(&d->intr, on_signal, SIGINT);
         rc = start_run(d, e);
+    }
     if (rc == 0)
         rc = start_tree(d, e);
     if (rc == 0)
         rc = run_data_loop(d);
-    if (rc == 0) {
-        uv_signal_start(&d->term, on_signal, SIGTERM);
-        uv_signal_start(&d->intr, on_signal, SIGINT);
+    if (rc == 0)
         cluster_start(d->sys.cluster);
-    }
     return rc;
 }
 
@@ -349,14 +392,19 @@ void daemon_destroy(struct daemon *d)
         cluster_leave(d->sys.cluster);
     d->closing = true;
     fusefs_unmount(d->fs);
+    runs_close(d->sys.runs);
     procs_close(d->sys.procs, d->state != RUNNING && !d->opt.handover);
     if (d->data_runs) {
         loop_stop(d->data);
         pthread_join(d->data_thread, NULL);
     }
     pipes_close(d->sys.pipes);
+    services_destroy(d->sys.services); /* what they are made of looks at the cluster */
+    scheduler_destroy(d->sys.scheduler);
+    d->sys.scheduler = NULL;
     cluster_destroy(d->sys.cluster);
-    services_destroy(d->sys.services);
+    probes_destroy(d->probes);
+    joblist_destroy(take_ptr(d->sys.joblist));
     replica_destroy(d->sys.replica);
     pipes_destroy(d->sys.pipes);
     json_decref(d->untold);
@@ -367,11 +415,13 @@ void daemon_destroy(struct daemon *d)
         uv_close((uv_handle_t *)&d->stopping, NULL);
         uv_close((uv_handle_t *)&d->trimming, NULL);
         uv_close((uv_handle_t *)&d->patience, NULL);
+        uv_close((uv_handle_t *)&d->publishing, NULL);
     }
     loop_destroy(d->data);
     if (d->core)
         uv_run(loop_uv(d->core), UV_RUN_NOWAIT);
     procs_destroy(d->sys.procs);
+    runs_destroy(d->sys.runs);
     tree_destroy(d->tree);
     proctab_destroy(d->sys.proctab);
     events_destroy(d->sys.events);

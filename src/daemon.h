@@ -15,7 +15,8 @@ struct daemon_options {
     const char *id, *state, *cluster_key; /* see identity.h; id may be NULL */
     const char *mount;                    /* NULL: /oneos, else below the state folder */
     bool no_mount, handover;
-    const char *listen; /* numeric address or NULL */
+    uint64_t output_limit; /* of each output of a process; 0: SPOOL_LIMIT */
+    const char *listen;    /* numeric address or NULL */
     uint16_t port;
     const char *join, *token;
     const char *const *labels; /* K or K=V, n_labels of them */

@@ -5,8 +5,9 @@
  *     {"event": "leader", "machine": ID}        another one than before, or one again
  *     {"event": "quorum", "state": "lost"|"back"}
  *     {"event": "service", "service": NAME, "machine": ID, "epoch": N}
+ *     {"event": "job", "job": NAME, "state": STATE | "gone"}
  *
- * A service is told once per epoch.
+ * A service is told once per epoch, a job whenever its state is another.
  */
 #include "daemon_private.h"
 #include "base/cleanup.h"
@@ -78,6 +79,15 @@ static void on_service(void *arg, const char *key, const json_t *value)
         tell_service(d, key + strlen("service/"), value);
 }
 
+static void on_job(void *arg, const struct job_brief *b, bool gone)
+{
+    struct daemon *d = arg;
+
+    if (!d->closing && events_heard(d->sys.events))
+        events_tell(d->sys.events, json_pack("{s:s, s:s, s:s}", "event", "job", "job", b->name,
+                                             "state", gone ? "gone" : job_state_name(b->state)));
+}
+
 static void on_report(void *arg, const json_t *report)
 {
     struct daemon *d = arg;
@@ -89,6 +99,7 @@ static void on_report(void *arg, const json_t *report)
 int daemon_watch_registry(struct daemon *d)
 {
     replica_on_leader(d->sys.replica, on_leader, d);
+    joblist_on_change(d->sys.joblist, on_job, d);
     services_on_change(d->sys.services, on_report, d);
     tell_all_services(d);
     return registry_watch(replica_registry(d->sys.replica), "service/", on_service, d);

@@ -11,6 +11,7 @@
 
 #include "daemon.h"
 #include "fuse/fusefs.h"
+#include "sched/probe.h"
 #include "tree/system.h"
 
 #include <pthread.h>
@@ -26,8 +27,10 @@ struct daemon {
     struct links *links;
     struct tree *tree;
     struct fusefs *fs;
+    struct probes *probes;
     uv_signal_t term, intr;
-    uv_timer_t stopping, trimming, patience;
+    uv_timer_t stopping, trimming, patience, publishing;
+    uint64_t trim_all_ms; /* when the heap is trimmed next, come what may */
     bool handles;
     bool labels_told; /* the registry's word about our labels counts */
     bool closing;     /* the parts go, one by one */
@@ -37,7 +40,7 @@ struct daemon {
         char machine[ID_MAX];
         json_int_t epoch;
     } placed[4]; /* as it was told last, by service_names */
-    uint64_t kill_ms, give_up_ms;
+    uint64_t kill_ms, give_up_ms, ended_ms;
     bool answering; /* a question of another machine is being looked at */
     json_t *untold; /* what it changed: told to all once its answer is on the way */
     enum { RUNNING, TERMINATING, KILLING, LEAVING, FAREWELL, STOPPED } state;
@@ -47,6 +50,7 @@ extern const struct cluster_ops daemon_cluster_ops;
 extern const struct proctab_ops daemon_proctab_ops;
 extern const struct pipes_ops daemon_pipes_ops;
 extern const struct link_ops daemon_link_ops;
+extern const struct scheduler_ops daemon_scheduler_ops;
 
 /* How the tree reaches other machines; `system` is the daemon's. */
 int daemon_tree_ask(void *system, const char *machine, json_t *body, unsigned deadline_ms,

@@ -1,10 +1,11 @@
 /*
  * daemon_talk.c - who tells whom what.
  *
- *   cluster  -> replica, pipes, proctab   machines come, go, are lost; what other machines ask
+ *   cluster  -> replica, pipes, scheduler, proctab    machines come, go, are lost
+ *   cluster  -> tree, pipes, runs, replica            what other machines ask
  *   proctab  -> cluster (publish), events
- *   links    -> tree, pipes               channels that other machines open
- *   tree     -> cluster (ask), links (open)   what other machines own
+ *   links    -> tree, pipes, runs                     channels that other machines open
+ *   tree     -> cluster (ask), links (open)           what other machines own
  */
 #include "daemon_private.h"
 #include "base/cleanup.h"
@@ -12,6 +13,8 @@
 
 #include <errno.h>
 #include <string.h>
+
+#define PUBLISH_MS 20 /* processes of jobs, for people who look */
 
 static void on_machine(void *arg, const struct member_view *v, enum member_state from)
 {
@@ -21,6 +24,7 @@ static void on_machine(void *arg, const struct member_view *v, enum member_state
         return;
     if (d->sys.pipes)
         pipes_member(d->sys.pipes, v);
+    scheduler_member(d->sys.scheduler, v);
     if (d->sys.replica)
         replica_machine(d->sys.replica);
     if (v->state == MEMBER_ALIVE && from != MEMBER_SUSPECT)
@@ -29,6 +33,14 @@ static void on_machine(void *arg, const struct member_view *v, enum member_state
         proctab_forget(d->sys.proctab, v->info.id);
     events_tell(d->sys.events, json_pack("{s:s, s:s, s:s}", "event", "machine", "machine",
                                          v->info.id, "state", member_state_name(v->state)));
+}
+
+static void on_learned(void *arg, const char *id)
+{
+    struct daemon *d = arg;
+
+    if (!d->closing)
+        scheduler_learned(d->sys.scheduler, id);
 }
 
 static void on_machine_lost(void *arg, const char *id)
@@ -54,6 +66,21 @@ static void publish_proc(void *arg, json_t *change)
         json_array_append_new(d->untold, change);
     else
         cluster_publish(d->sys.cluster, "procs", change);
+}
+
+static void on_publishing(uv_timer_t *timer)
+{
+    struct daemon *d = container_of(timer, struct daemon, publishing);
+
+    proctab_publish(d->sys.proctab);
+}
+
+static void publish_later(void *arg)
+{
+    struct daemon *d = arg;
+
+    if (!d->closing)
+        uv_timer_start(&d->publishing, on_publishing, PUBLISH_MS, 0);
 }
 
 /* Whoever asked does not wait until all others have been told. */
@@ -82,15 +109,19 @@ static void on_asked(void *arg, struct bus_ask *ask, const char *from, enum bus_
         answer_first(d, ask, body);
     else if (type == BUS_PIPE)
         pipes_asked(d->sys.pipes, ask, body);
+    else if (type == BUS_JOB)
+        runs_asked(d->sys.runs, ask, body);
     else if (type == BUS_REGISTRY)
         replica_asked(d->sys.replica, ask, body);
+    else if (type == BUS_RUNNABLE)
+        probes_asked(d->probes, ask, body);
     else
         bus_refuse(ask, -ENOSYS, "%s does not know this question", d->sys.me->id);
 }
 
-const struct cluster_ops daemon_cluster_ops = { .changed = on_machine,
-                                                .lost = on_machine_lost,
-                                                .asked = on_asked };
+const struct cluster_ops daemon_cluster_ops = {
+    .changed = on_machine, .learned = on_learned, .lost = on_machine_lost, .asked = on_asked
+};
 
 static void on_proc(void *arg, const struct proc_rec *r, bool gone)
 {
@@ -98,8 +129,9 @@ static void on_proc(void *arg, const struct proc_rec *r, bool gone)
 
     if (d->closing)
         return;
-    events_tell(d->sys.events, json_pack("{s:s, s:s, s:s}", "event", "process", "proc", r->name,
-                                         "state", gone ? "gone" : proc_state_name(r->state)));
+    if (events_heard(d->sys.events))
+        events_tell(d->sys.events, json_pack("{s:s, s:s, s:s}", "event", "process", "proc", r->name,
+                                             "state", gone ? "gone" : proc_state_name(r->state)));
     if (gone) {
         char path[PROC_NAME_MAX + 8];
 
@@ -108,7 +140,9 @@ static void on_proc(void *arg, const struct proc_rec *r, bool gone)
     }
 }
 
-const struct proctab_ops daemon_proctab_ops = { .changed = on_proc, .publish = publish_proc };
+const struct proctab_ops daemon_proctab_ops = { .changed = on_proc,
+                                                .publish = publish_proc,
+                                                .later = publish_later };
 
 static uint64_t topic_seq(void *arg)
 {
@@ -148,6 +182,41 @@ static void on_pipe(void *arg, const char *name, bool gone)
 
 const struct pipes_ops daemon_pipes_ops = { .changed = on_pipe };
 
+/* What the scheduler wants to know of a machine. */
+struct question {
+    struct daemon *d;
+    uint64_t id;
+};
+
+static void on_probed(void *arg, int exit, const char *words)
+{
+    struct question *q = arg;
+
+    if (q->d->sys.scheduler)
+        scheduler_probed(q->d->sys.scheduler, q->id, exit, words);
+    free(q);
+}
+
+static void ask_probe(void *arg, uint64_t id, const char *machine, const struct sched_need *need)
+{
+    struct question *q = malloc(sizeof *q);
+    struct oerr e = { .text = "there is no memory left" };
+    struct daemon *d = arg;
+    int rc = -ENOMEM;
+
+    if (q) {
+        q->d = d;
+        q->id = id;
+        rc = probe_ask(d->probes, machine, need, on_probed, q, &e);
+    }
+    if (rc == 0)
+        return;
+    scheduler_probed(d->sys.scheduler, id, -1, e.text);
+    free(q);
+}
+
+const struct scheduler_ops daemon_scheduler_ops = { .probe = ask_probe };
+
 /* A channel that another machine opened: data loop; the tree is the core's. */
 struct incoming {
     struct task task;
@@ -165,6 +234,8 @@ static void run_incoming(struct task *t)
 
     if (in->d->closing) {
         rc = -ESHUTDOWN;
+    } else if (runs_spec(spec)) {
+        rc = runs_serve(in->d->sys.runs, spec, &s, &dir);
     } else if (pipes_spec(spec)) {
         rc = pipes_serve(in->d->sys.pipes, spec, &s, &dir);
     } else {

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "base/units.h"
 #include "config.h"
 #include "daemon.h"
 #include "tree/labels.h"
@@ -24,6 +25,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 /* "ADDR", "ADDR:PORT", ":PORT", "[V6]:PORT" */
 static int parse_listen(const char *text, char address[64], uint16_t *port, struct oerr *e)
@@ -80,6 +82,19 @@ static int check_ready_fd(const char *value, struct oerr *e)
     return 0;
 }
 
+#define OUTPUT_LIMIT_MIN 65536
+
+static int check_output_limit(const char *value, struct oerr *e)
+{
+    uint64_t bytes;
+    int rc = units_size(value, &bytes, e);
+
+    if (rc == 0 && bytes < OUTPUT_LIMIT_MIN)
+        return oerr_set(e, -EINVAL, "the least that can be kept of an output is 64KiB, not '%.40s'",
+                        value);
+    return rc;
+}
+
 static int check_label(const char *value, struct oerr *e)
 {
     json_t *labels = json_object();
@@ -116,6 +131,10 @@ static const struct option_row rows[] = {
       .arg = "ADDR:PORT",
       .help = "where to serve the page (not in this version)",
       .negatable = true },
+    { .name = "output-limit",
+      .arg = "SIZE",
+      .help = "what is kept of each output of a process, its newest bytes (64MiB)",
+      .check = check_output_limit },
     { .name = "replicas", .arg = "N", .help = "copies of each file (not in this version)" },
     { .name = "foreground", .letter = 'f', .help = "stay in the foreground" },
     { .name = "handover", .help = "when stopped, leave the processes running for the next daemon" },
@@ -207,13 +226,16 @@ static void tell_ready(const struct options *o, const struct daemon *d)
     notify_systemd();
 }
 
-/* The parent's side of going to the background: the child's word is its exit status. */
-static int await_child(int fd)
+/* The parent's side of going to the background: the child's word is its exit status. One that
+ * failed has let go of all that it had when this returns. */
+static int await_child(pid_t child, int fd)
 {
     unsigned char status = 69;
 
     if (read(fd, &status, 1) != 1)
-        return fail(69, "the daemon ended before it was ready; its log says why");
+        status = (unsigned char)fail(69, "the daemon ended before it was ready; its log says why");
+    if (status != 0)
+        waitpid(child, NULL, 0);
     return status;
 }
 
@@ -230,7 +252,7 @@ static int go_background(int *word)
         return fail(69, strerror(errno));
     if (pid > 0) {
         close(ends[1]);
-        _exit(await_child(ends[0]));
+        _exit(await_child(pid, ends[0]));
     }
     close(ends[0]);
     setsid();
@@ -318,6 +340,8 @@ static int fill(const struct options *o, int argc, char **argv, struct daemon_op
     opt->token = options_get(o, "token");
     opt->labels = options_all(o, "label", &opt->n_labels);
     opt->handover = options_on(o, "handover");
+    if (options_get(o, "output-limit"))
+        units_size(options_get(o, "output-limit"), &opt->output_limit, NULL);
     if (options_get(o, "listen"))
         rc = parse_listen(options_get(o, "listen"), address, &opt->port, e);
     opt->listen = address[0] ? address : NULL;

@@ -124,6 +124,11 @@ static bool tell_one(struct listener *l, const char *line, size_t n)
     return rc != -EPIPE;
 }
 
+bool events_heard(const struct events *e)
+{
+    return e->all != NULL;
+}
+
 void events_tell(struct events *e, json_t *event)
 {
     uint64_t us = wall_us();

@@ -17,6 +17,8 @@ int events_create(struct events **out);
 void events_destroy(struct events *e); /* readers get end of file */
 int events_open(struct events *e, struct stream **out);
 
+bool events_heard(const struct events *e); /* somebody reads them */
+
 /* Adds "time" and sends it to all readers; takes the reference. */
 void events_tell(struct events *e, json_t *event);
 

@@ -65,6 +65,30 @@ static void add_record(struct system *sys, const char *id, json_t *machine)
     json_decref(record);
 }
 
+/* More than it has waits on it for room. */
+void machine_promised(struct system *sys, const char *id, struct promised *out)
+{
+    const json_t *info = cluster_info(sys->cluster, id);
+    json_int_t cores = json_integer_value(json_object_get(info, "cores"));
+    json_int_t memory = json_integer_value(json_object_get(info, "memory_bytes"));
+
+    joblist_promised(sys->joblist, id, out);
+    if (cores > 0 && out->cpu_milli > cores * 1000)
+        out->cpu_milli = (unsigned)cores * 1000;
+    if (memory > 0 && out->memory > (uint64_t)memory)
+        out->memory = (uint64_t)memory;
+}
+
+/* What the scheduler has promised of it to jobs. */
+static void add_promised(struct system *sys, const char *id, json_t *machine)
+{
+    struct promised p;
+
+    machine_promised(sys, id, &p);
+    json_object_set_new(machine, "allocated_cpus", json_real(p.cpu_milli / 1000.0));
+    json_object_set_new(machine, "allocated_memory_bytes", json_integer((json_int_t)p.memory));
+}
+
 static int show_all(const struct tree_at *at, struct obuf *out)
 {
     struct cluster *c = system_of(at)->cluster;
@@ -83,7 +107,8 @@ static int show_all(const struct tree_at *at, struct obuf *out)
             json_object_update_missing(j, (json_t *)cluster_load(c, v->info.id));
         json_object_set(j, "labels", (json_t *)cluster_labels(c, v->info.id));
         add_record(system_of(at), v->info.id, j);
-        text = json_dumps(j, JSON_COMPACT);
+        add_promised(system_of(at), v->info.id, j);
+        text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(15));
         obuf_printf(out, "%s\n", text ? text : "{}");
         free(text);
         json_decref(j);
@@ -121,10 +146,14 @@ static int show_info(const struct tree_at *at, struct obuf *out)
 static int show_load(const struct tree_at *at, struct obuf *out)
 {
     struct cluster *c = system_of(at)->cluster;
+    struct promised p;
 
     if (!cluster_reachable(c, at->v[0]))
         return -EHOSTUNREACH;
     labels_show(cluster_load(c, at->v[0]), out);
+    machine_promised(system_of(at), at->v[0], &p);
+    obuf_printf(out, "allocated_cpus %g\nallocated_memory_bytes %lu\nallocated_groups %u\n",
+                p.cpu_milli / 1000.0, p.memory, p.groups);
     return 0;
 }
 
@@ -245,7 +274,7 @@ const struct tree_row machines_rows[] = {
     { .path = "machines/{id}/info", .kind = TREE_TEXT, .mode = 0444, .show = show_info,
       .help = "version, os, kernel, arch, cores, memory_bytes, boot_id, address, key, joined, role in the registry (voter, learner), draining" },
     { .path = "machines/{id}/load", .kind = TREE_TEXT, .mode = 0444, .show = show_load,
-      .help = "cpu_used (0 to 1), memory_used_bytes, disk_free_bytes, net_rx_bytes, net_tx_bytes, procs, clock_us" },
+      .help = "cpu_used (0 to 1), memory_used_bytes, disk_free_bytes, net_rx_bytes, net_tx_bytes, procs, clock_us; what was promised to jobs: allocated_cpus, allocated_memory_bytes, allocated_groups (of their commands)" },
     { .path = "machines/{id}/labels", .kind = TREE_TEXT, .mode = 0644, .show = show_labels,
       .save = save_labels, .home = home_machine, .help = "what it is good for: `key value` lines, to be edited" },
     { .path = "machines/{id}/ctl", .kind = TREE_CTL, .mode = 0622, .own = true, .verbs = verbs,

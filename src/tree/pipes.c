@@ -169,5 +169,5 @@ const struct tree_row pipes_rows[] = {
 };
 /* clang-format on */
 
-const struct tree_row *const tree_tables[] = { root_rows,  machines_rows, procs_rows,
+const struct tree_row *const tree_tables[] = { root_rows,  machines_rows, procs_rows, jobs_rows,
                                                pipes_rows, services_rows, NULL };

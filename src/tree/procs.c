@@ -74,8 +74,12 @@ static json_t *describe(const struct proc_rec *r)
         json_object_set_new(j, "signal", json_string(sigabbrev_np(r->signal)));
     else if (r->state == PROC_ENDED && r->exit >= 0)
         json_object_set_new(j, "exit", json_integer(r->exit));
+    if (*r->job)
+        json_object_set_new(j, "job", json_string(r->job));
     if (r->cause)
         json_object_set_new(j, "cause", json_string(proc_cause_name(r->cause)));
+    if (*r->job)
+        json_object_set_new(j, "job", json_string(r->job));
     json_set_time(j, "created", r->created_us);
     json_set_time(j, "started", r->started_us);
     json_set_time(j, "ended", r->ended_us);
@@ -92,6 +96,48 @@ static int show_all(const struct tree_at *at, struct obuf *out)
             obuf_printf(out, "%s\n", text);
         free(text);
         json_decref(j);
+    }
+    return 0;
+}
+
+/* ---- where a process goes for which nobody names a machine */
+
+/* Thousandths of its cores that neither jobs have nor anything uses; -1: it takes nothing. */
+static long room_on(struct system *sys, const struct member_view *v)
+{
+    const char *id = v->info.id;
+    double cores = json_number_value(json_object_get(cluster_info(sys->cluster, id), "cores"));
+    double used = json_number_value(json_object_get(cluster_load(sys->cluster, id), "cpu_used"));
+    json_t *record = registry_value(sys, "member", id);
+    bool draining = json_is_true(json_object_get(record, "draining"));
+    struct promised p;
+
+    json_decref(record);
+    if (v->state != MEMBER_ALIVE || draining)
+        return -1;
+    machine_promised(sys, id, &p);
+    used = used * 1000 > p.cpu_milli / cores ? used * 1000 : p.cpu_milli / cores;
+    return cores > 0 ? (long)((1000 - used) * cores) : 0;
+}
+
+/* The machine with the most room; this one, unless another has half a core more. */
+static int home_clone(const struct tree_at *at, const char **machine)
+{
+    struct system *sys = system_of(at);
+    const struct member *m = cluster_members(sys->cluster);
+    const struct member_view *self = member_find(m, sys->me->id);
+    long most = self ? room_on(sys, self) : -1;
+
+    *machine = sys->me->id;
+    most += most >= 0 ? 500 : 0;
+    for (size_t i = 0; i < member_count(m); i++) {
+        const struct member_view *v = member_at(m, i);
+        long room = v == self ? -1 : room_on(sys, v);
+
+        if (room > most) {
+            most = room;
+            *machine = v->info.id;
+        }
     }
     return 0;
 }
@@ -272,6 +318,21 @@ static int show_machine(const struct tree_at *at, struct obuf *out)
     return 0;
 }
 
+static int find_job(const struct tree_at *at, struct tree_attr *attr)
+{
+    const struct proc_rec *r = rec_of(at);
+
+    return r && *r->job ? find_proc(at, attr) : -ENOENT;
+}
+
+static int show_job(const struct tree_at *at, struct obuf *out)
+{
+    const struct proc_rec *r = rec_of(at);
+
+    obuf_printf(out, "../../jobs/%s", r ? r->job : "");
+    return 0;
+}
+
 static int open_stdio(const struct tree_at *at, enum proc_stdio which, struct stream **out)
 {
     struct proc *p = proc_of(at);
@@ -310,7 +371,7 @@ const struct tree_row procs_rows[] = {
     { .path = "procs/all.jsonl", .kind = TREE_TEXT, .mode = 0444, .show = show_all,
       .help = "all processes, one JSON object a line" },
     { .path = "procs/clone", .kind = TREE_CLONE, .mode = 0666, .clone = clone_process,
-      .help = "open for reading and writing: a new process; read its name, then write its verbs; with O_NONBLOCK only the first write makes it" },
+      .home = home_clone, .help = "open for reading and writing: a new process, on the machine with the most room; read its name, then write its verbs; with O_NONBLOCK only the first write makes it" },
     { .path = "procs/error", .kind = TREE_ERROR, .mode = 0444,
       .help = "why the last open of clone failed" },
     { .path = "procs/{proc}", .kind = TREE_DIR, .mode = 0555, .find = find_proc,
@@ -328,6 +389,8 @@ const struct tree_row procs_rows[] = {
       .home = home_proc, .help = "the environment that was set, one quoted NAME=VALUE a line" },
     { .path = "procs/{proc}/machine", .kind = TREE_LINK, .mode = 0777, .show = show_machine,
       .help = "the machine that it runs on" },
+    { .path = "procs/{proc}/job", .kind = TREE_LINK, .mode = 0777, .find = find_job, .show = show_job,
+      .help = "the job that it is of, when it is of one" },
     { .path = "procs/{proc}/status", .kind = TREE_TEXT, .mode = 0444, .show = show_status,
       .home = home_proc, .help = "state, user, exit or signal, cause, times, cpu, memory, bytes" },
     { .path = "procs/{proc}/stdin", .kind = TREE_STREAM, .mode = 0200, .open = open_stdin,

@@ -9,52 +9,24 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
-
-static void format_time(uint64_t us, char text[40])
-{
-    time_t seconds = (time_t)(us / 1000000);
-    struct tm tm;
-    size_t n;
-
-    gmtime_r(&seconds, &tm);
-    n = strftime(text, 40, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + n, 40 - n, ".%06uZ", (unsigned)(us % 1000000));
-}
-
-void show_time(struct obuf *out, const char *key, uint64_t us)
-{
-    char text[40];
-
-    format_time(us, text);
-    obuf_printf(out, "%s %s\n", key, text);
-}
-
-void json_set_time(json_t *object, const char *key, uint64_t us)
-{
-    char text[40];
-
-    if (!us)
-        return;
-    format_time(us, text);
-    json_object_set_new(object, key, json_string(text));
-}
 
 static int show_readme(const struct tree_at *at, struct obuf *out)
 {
     const struct tree_row *row;
 
-    obuf_puts(out,
-              "This is OneOS: several Linux machines as one tree of files.\n"
-              "Machines, processes, pipes and services are files here; ls, cat and echo are the\n"
-              "tools.\n\n"
-              "  cat machines/*/state                 who is there\n"
-              "  oneos run -l ID -- CMD               run a command on machine ID\n"
-              "  touch pipes/p; cat pipes/p           a pipe that every machine can open\n"
-              "  echo signal TERM > procs/ID.N/ctl    signal a process, wherever it runs\n"
-              "  cat status                           is all well? `trouble` says what is not\n\n"
-              "A write to a ctl file that fails leaves its reason in `error` beside it.\n"
-              "The whole contract: man oneosfs. The files:\n\n");
+    obuf_puts(
+        out,
+        "This is OneOS: several Linux machines as one tree of files.\n"
+        "Machines, processes, jobs, pipes and services are files here; ls, cat and echo are the\n"
+        "tools.\n\n"
+        "  cat machines/*/state                 who is there\n"
+        "  oneos run -l ID -- CMD               run a command on machine ID\n"
+        "  echo run CMD > jobs/ctl              run it wherever there is room; cat jobs/last/wait\n"
+        "  touch pipes/p; cat pipes/p           a pipe that every machine can open\n"
+        "  echo signal TERM > procs/ID.N/ctl    signal a process, wherever it runs\n"
+        "  cat status                           is all well? `trouble` says what is not\n\n"
+        "A write to a ctl file that fails leaves its reason in `error` beside it.\n"
+        "The whole contract: man oneosfs. The files:\n\n");
     for (size_t i = 1; (row = tree_row_at(at->tree, i)) != NULL; i++)
         obuf_printf(out, "  %-28s %s\n", row->path, row->help);
     return 0;
@@ -83,7 +55,7 @@ static int show_status(const struct tree_at *at, struct obuf *out)
     for (int s = MEMBER_PENDING; s < MEMBER_GONE; s++)
         obuf_printf(out, "machines_%s %zu\n", member_state_name((enum member_state)s), counts[s]);
     obuf_printf(out, "version %s\nuptime_seconds %lu\n", PACKAGE_VERSION,
-                (wall_us() - sys->start_us) / 1000000);
+                (now_ms() - sys->start_ms) / 1000);
     obuf_printf(out, "voters %u\nvoters_alive %u\nrole %s\nterm %lu\nindex %lu\n", h.voters,
                 h.voters_alive, h.voters ? consensus_role_name(h.role) : "none", h.term, h.index);
     if (twin)

@@ -8,7 +8,10 @@
 #include "cluster/services.h"
 #include "run/pipes.h"
 #include "run/procs.h"
+#include "sched/runs.h"
+#include "sched/scheduler.h"
 #include "tree/events.h"
+#include "tree/joblist.h"
 #include "tree/tree.h"
 
 struct system {
@@ -16,12 +19,15 @@ struct system {
     struct cluster *cluster;
     struct replica *replica;
     struct services *services;
+    struct scheduler *scheduler; /* decides where the service runs, elsewhere it only says so */
     struct proctab *proctab;
     struct procs *procs;
+    struct runs *runs; /* of jobs: those here, and the streams of all */
     struct pipes *pipes;
+    struct joblist *joblist;
     struct events *events;
     const char *owner; /* the user that the daemon runs as */
-    uint64_t start_us;
+    uint64_t start_ms;
     bool draining;
     void (*leave)(void *arg); /* ends this daemon politely */
     void *arg;
@@ -34,11 +40,14 @@ static inline struct system *system_of(const struct tree_at *at)
 
 /* The tables, one per top folder; the list of them for tree_create(). */
 extern const struct tree_row root_rows[], machines_rows[], procs_rows[], pipes_rows[],
-    services_rows[];
+    services_rows[], jobs_rows[];
 extern const struct tree_row *const tree_tables[];
 
 /* Makes a process on this machine for the call's user: what opening a clone does. */
 int clone_process(struct tree_call *call);
+
+/* What a machine has promised to jobs: of its cores and memory at most all. */
+void machine_promised(struct system *sys, const char *id, struct promised *out);
 
 /* The rows of the registry below machines/ID/. */
 int open_registry(const struct tree_at *at, const char *user, int flags, struct stream **out);

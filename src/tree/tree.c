@@ -145,6 +145,7 @@ static const struct comp *walk(struct tree *t, const char *path, struct tree_at 
 
     at->tree = t;
     at->n = 0;
+    at->user = NULL;
     strcpy(at->path, path);
     strcpy(at->parts, path);
     for (char *p = strtok_r(at->parts, "/", &save); p; p = strtok_r(NULL, "/", &save)) {
@@ -179,6 +180,12 @@ mode_t tree_type(const struct tree_row *row)
 
 int tree_stat(struct tree *t, const char *path, struct tree_at *at, struct tree_attr *attr)
 {
+    return tree_stat_as(t, path, NULL, at, attr);
+}
+
+int tree_stat_as(struct tree *t, const char *path, const char *user, struct tree_at *at,
+                 struct tree_attr *attr)
+{
     const struct comp *c;
 
     if (strlen(path) >= TREE_PATH_MAX)
@@ -186,6 +193,7 @@ int tree_stat(struct tree *t, const char *path, struct tree_at *at, struct tree_
     c = walk(t, path, at);
     if (!c)
         return -ENOENT;
+    at->user = user;
     *attr = (struct tree_attr){ .mode = tree_type(c->row) | c->row->mode };
     snprintf(attr->owner, sizeof attr->owner, "%s", t->env.owner);
     if (c->finder) {
@@ -257,7 +265,7 @@ int tree_list(const struct tree_at *at, struct tree_names *names)
         /* A fixed name may come and go too, when its own row has a find. */
         snprintf(path, sizeof path, "%s%s%.*s", at->path, *at->path ? "/" : "", (int)child->len,
                  child->name);
-        if (!child->row->find || tree_stat(at->tree, path, &again, &attr) == 0)
+        if (!child->row->find || tree_stat_as(at->tree, path, at->user, &again, &attr) == 0)
             tree_names_add(names, strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
     }
     if (c->row->list) {

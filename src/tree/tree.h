@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/stream.h"
+#include "base/words.h"
 
 #include <jansson.h>
 #include <stdint.h>
@@ -34,6 +35,7 @@ struct tree_at {
     const struct tree_row *row;
     const char *v[TREE_ARGS]; /* point into `parts` */
     size_t n;
+    const char *user;         /* who looks, by name, borrowed; NULL: nobody in particular */
     char path[TREE_PATH_MAX]; /* without a leading slash; "" is the root */
     char parts[TREE_PATH_MAX];
 };
@@ -62,7 +64,19 @@ struct tree_verb {
     int (*run)(struct tree_call *call, int argc, char **argv);
     const char *usage; /* the words after the verb, for messages and the manual */
     bool pipes;        /* an unquoted | among its words is for the verb to understand */
+    bool raw;          /* the rest of its line is one word, as it was written: argv[1] */
 };
+
+/* One line of a ctl file: its words, and what stands behind the first, as it was written and
+ * without the newline. A blank line has no words and no rest. */
+struct tree_line {
+    struct words words;
+    char *rest;
+    size_t used; /* bytes that the line took, with its newline */
+};
+/* Takes the first line of text. Errors as of words_split(); then there is nothing to free. */
+int tree_line_read(struct tree_line *line, const char *text, size_t len, struct oerr *e);
+void tree_line_free(struct tree_line *line);
 
 enum tree_kind {
     TREE_DIR,
@@ -95,8 +109,9 @@ struct tree_row {
     int (*save)(struct tree_call *call, const char *text, size_t n);
     int (*open)(const struct tree_at *at, const char *user, int flags, struct stream **out);
     int accmode; /* stream: ONLY(O_RDONLY) and the like where it takes but one; 0: any */
-    int (*clone)(struct tree_call
-                     *call); /* on success call->out holds the name, call->made its ctl's path */
+    /* On success call->out holds the name, call->made its ctl's path. It may carry out the lines
+     * that came along (text, from pos to len) itself: then it moves pos behind them. */
+    int (*clone)(struct tree_call *call);
     void (*closed)(struct tree_call *call); /* ctl: the handle that a clone gave was closed */
 
     /* Directory only: makes or removes an entry ({x} bound in `at`, which is the entry's). May be
@@ -127,10 +142,12 @@ struct tree_call {
     void *arg;          /* the caller's */
 
     char machine[64]; /* private to the engine: who was asked */
-    char *text;       /* private to the engine: the lines still to run */
+    char *text;       /* the lines to run: those from pos on are still to be run */
     size_t len, pos;
-    const bool *op; /* while a verb runs: which of its words are operators */
-    void *scratch;  /* a verb's own, between TREE_LATER and done */
+    const bool *op;               /* while a verb runs: which of its words are operators */
+    const struct tree_verb *verb; /* ... and the verb; private to the engine */
+    bool member;                  /* it makes or removes a member of a folder; private */
+    void *scratch;                /* a verb's own, between TREE_LATER and done */
 };
 
 /* How rows reach what they show, and how the engine reaches other machines. */
@@ -162,6 +179,10 @@ int tree_resolve(struct tree *t, const char *path, struct tree_at *at);
 /* Resolves and asks whether it exists. */
 int tree_stat(struct tree *t, const char *path, struct tree_at *at, struct tree_attr *attr);
 
+/* The same as one user sees it: what a row with find shows may depend on at->user. */
+int tree_stat_as(struct tree *t, const char *path, const char *user, struct tree_at *at,
+                 struct tree_attr *attr);
+
 /* May this user do it? want: bits of R_OK, W_OK, X_OK. 0 or -EACCES. */
 int tree_access(const struct tree_attr *attr, const char *user, int want);
 
@@ -186,6 +207,11 @@ void tree_remove(struct tree_call *call);
 /* A verb, save, make, drop, chmod or clone that answered TREE_LATER has ended. Never from inside
  * it. */
 void tree_call_done(struct tree_call *call, int rc);
+
+/* For a raw verb that can do several lines in one go, while it runs: the rest of the next line when
+ * that has the same verb, the caller's to free, else NULL; and to take that line off the call. */
+char *tree_call_peek(const struct tree_call *call, size_t *used);
+void tree_call_take(struct tree_call *call, size_t used);
 
 /* Opens a stream, here or where it lives. flags as for open(2). */
 int tree_open(const struct tree_at *at, const char *user, int flags, struct stream **out);

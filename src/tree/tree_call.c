@@ -9,7 +9,6 @@
  */
 #include "tree/tree_private.h"
 #include "base/cleanup.h"
-#include "base/words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +47,7 @@ int call_check(struct tree_call *call, int want)
     int rc;
 
     strcpy(path, call->at.path);
-    rc = tree_stat(call->at.tree, path, &call->at, &attr);
+    rc = tree_stat_as(call->at.tree, path, call->user, &call->at, &attr);
     if (rc < 0)
         return oerr_set(&call->err, rc, "%s does not exist (any more)", path);
     rc = tree_access(&attr, call->user, want);
@@ -61,10 +60,10 @@ int call_check(struct tree_call *call, int want)
     return 0;
 }
 
-/* Ends a call: the words of a failed write go to the sibling `error`. */
+/* Ends a call: the words of a failed write, making or removing go to the sibling `error`. */
 static void finish(struct tree_call *call, int rc)
 {
-    if (tree_notes_errors(call->at.row)) {
+    if (tree_notes_errors(call->at.row) || call->member) {
         if (rc < 0 && !call->err.text[0])
             oerr_set(&call->err, rc, "%s: %s", call->at.path, strerror(-rc));
         tree_note_error(call->at.tree, call->at.path, rc < 0 ? call->err.text : "");
@@ -106,48 +105,85 @@ static int call_home(struct tree_call *call, const char **machine)
     return rc;
 }
 
-static int run_verb(struct tree_call *call, int argc, char **argv)
+static const struct tree_verb *find_verb(const struct tree_verb *v, const char *name)
 {
-    const struct tree_verb *v = call->at.row->verbs;
-
-    while (v->name && strcmp(v->name, argv[0]) != 0)
+    while (v->name && strcmp(v->name, name) != 0)
         v++;
-    if (!v->name) {
-        struct obuf all = { 0 };
+    return v->name ? v : NULL;
+}
 
-        for (v = call->at.row->verbs; v->name; v++)
-            obuf_printf(&all, " %s", v->name);
-        oerr_set(&call->err, -EINVAL, "unknown verb '%.60s'; %s knows:%s", argv[0], call->at.path,
-                 all.p ? all.p : "");
-        obuf_free(&all);
-        return -EINVAL;
-    }
+static int unknown_verb(struct tree_call *call, const char *name)
+{
+    struct obuf all = { 0 };
+
+    for (const struct tree_verb *v = call->at.row->verbs; v->name; v++)
+        obuf_printf(&all, " %s", v->name);
+    oerr_set(&call->err, -EINVAL, "unknown verb '%.60s'; %s knows:%s", name, call->at.path,
+             all.p ? all.p : "");
+    obuf_free(&all);
+    return -EINVAL;
+}
+
+static int run_verb(struct tree_call *call, const struct tree_verb *v, int argc, char **argv)
+{
     if (argc - 1 < v->min)
         return oerr_set(&call->err, -EINVAL, "a word is missing: %s %s", v->name, v->usage);
     if (v->max >= 0 && argc - 1 > v->max)
-        return oerr_set(&call->err, -EINVAL, "too many words from '%.60s' on: %s %s",
-                        argv[v->max + 1], v->name, v->usage);
-    for (int i = 1; i < argc && !v->pipes; i++)
+        return oerr_set(&call->err, -EINVAL, "too many words from '%.60s' on: %s%s%s",
+                        argv[v->max + 1], v->name, *v->usage ? " " : "", v->usage);
+    for (int i = 1; i < argc && !v->pipes && !v->raw; i++)
         if (call->op[i])
             return oerr_set(&call->err, -EINVAL,
                             "%s takes no '%s'; quote it if it is meant as text", v->name, argv[i]);
+    call->verb = v;
     return v->run(call, argc, argv);
+}
+
+static int run_raw(struct tree_call *call, const struct tree_verb *v, struct tree_line *line)
+{
+    char *argv[] = { line->words.v[0], line->rest, NULL };
+
+    return run_verb(call, v, *line->rest ? 2 : 1, argv);
 }
 
 static int run_line(struct tree_call *call)
 {
-    struct words w = { 0 };
-    size_t used;
+    const struct tree_verb *v = NULL;
+    struct tree_line line;
     int rc;
 
-    rc = words_split(&w, call->text + call->pos, call->len - call->pos, &used, &call->err);
-    call->pos += used;
-    call->op = w.op;
-    if (rc == 0 && w.n > 0)
-        rc = run_verb(call, w.n, w.v);
+    rc = tree_line_read(&line, call->text + call->pos, call->len - call->pos, &call->err);
+    if (rc < 0)
+        return rc;
+    call->pos += line.used;
+    call->op = line.words.op;
+    if (line.words.n > 0 && !(v = find_verb(call->at.row->verbs, line.words.v[0])))
+        rc = unknown_verb(call, line.words.v[0]);
+    else if (v)
+        rc = v->raw ? run_raw(call, v, &line) : run_verb(call, v, line.words.n, line.words.v);
     call->op = NULL;
-    words_free(&w);
+    tree_line_free(&line);
     return rc;
+}
+
+char *tree_call_peek(const struct tree_call *call, size_t *used)
+{
+    struct tree_line line;
+    char *rest = NULL;
+
+    if (call->pos >= call->len ||
+        tree_line_read(&line, call->text + call->pos, call->len - call->pos, NULL) < 0)
+        return NULL;
+    *used = line.used;
+    if (line.words.n > 1 && strcmp(line.words.v[0], call->verb->name) == 0)
+        rest = take_ptr(line.rest);
+    tree_line_free(&line);
+    return rest;
+}
+
+void tree_call_take(struct tree_call *call, size_t used)
+{
+    call->pos += used;
 }
 
 /* Runs lines until one must wait, one fails, or the text ends. */
@@ -167,6 +203,8 @@ static void cloned(struct tree_call *call, int rc)
     if (rc == 0 && call->len > 0) {
         tree_note_error(call->at.tree, call->at.path, "");
         rc = tree_resolve(call->at.tree, call->made, &call->at);
+        if (rc == 0 && !call->at.row->verbs)
+            rc = oerr_set(&call->err, -EINVAL, "what was made takes no lines");
         if (rc == 0) {
             run_lines(call);
             return;
@@ -293,14 +331,25 @@ static const struct tree_row *parent_row(struct tree_call *call)
     return tree_resolve(call->at.tree, path, &above) == 0 ? above.row : NULL;
 }
 
+/* Ends a making or removing that was not left for later. */
+static void finish_member(struct tree_call *call, int rc)
+{
+    if (rc == TREE_LATER)
+        return;
+    if (call->member)
+        finish(call, rc);
+    else
+        call->done(call, rc);
+}
+
 void tree_make(struct tree_call *call, int flags)
 {
     const struct tree_row *dir = parent_row(call);
     int rc = dir && dir->make ? dir->make(call, flags)
                               : oerr_set(&call->err, -EPERM, "nothing can be made there");
 
-    if (rc != TREE_LATER)
-        call->done(call, rc);
+    call->member = dir && dir->make;
+    finish_member(call, rc);
 }
 
 void tree_chmod(struct tree_call *call)
@@ -320,8 +369,8 @@ void tree_remove(struct tree_call *call)
     int rc = dir && dir->drop ? dir->drop(call)
                               : oerr_set(&call->err, -EPERM, "nothing can be removed there");
 
-    if (rc != TREE_LATER)
-        call->done(call, rc);
+    call->member = dir && dir->drop;
+    finish_member(call, rc);
 }
 
 int tree_open(const struct tree_at *at, const char *user, int flags, struct stream **out)

@@ -191,7 +191,7 @@ int tree_serve_open(struct tree *t, const char *spec, struct stream **out, int *
         rc = -EPROTO;
     } else {
         *accmode = flags & O_ACCMODE;
-        rc = tree_stat(t, path, &at, &attr);
+        rc = tree_stat_as(t, path, user, &at, &attr);
         if (rc == 0)
             rc = tree_access(&attr, user,
                              *accmode == O_RDONLY   ? R_OK
