@@ -9,7 +9,8 @@
 
 extern const struct command cmd_run, cmd_ps, cmd_machines, cmd_pipes, cmd_services, cmd_kill,
     cmd_wait, cmd_logs, cmd_log, cmd_registry, cmd_status, cmd_doctor, cmd_token, cmd_accept,
-    cmd_reject, cmd_forget, cmd_drain, cmd_resume, cmd_label;
+    cmd_reject, cmd_forget, cmd_drain, cmd_resume, cmd_label, cmd_jobs, cmd_submit, cmd_why,
+    cmd_cancel, cmd_each, cmd_top;
 
 extern const struct command *const commands[]; /* ended by NULL */
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #define PATH_BYTES 4096
 #define READ_BYTES (32 * 1024) /* small: a direct read touches every page of it */
@@ -79,6 +80,33 @@ int write_all(int fd, const void *data, size_t n)
     return 0;
 }
 
+/* A path in the folder of a thing that there is not: words for people, who gave its name alone. */
+static bool missing_words(const struct shell *sh, const char *path, struct obuf *out)
+{
+    static const struct {
+        const char *folder, *what, *lists;
+    } known[] = {
+        { "jobs/", "job", "`oneos jobs -a` lists them" },
+        { "procs/", "job or process", "`oneos jobs -a` and `oneos ps -a` list them" },
+        { "machines/", "machine", "`oneos machines` lists them" },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        size_t n = strlen(known[i].folder);
+        const char *name = path + n, *end;
+        char thing[PATH_BYTES];
+
+        if (strncmp(path, known[i].folder, n) != 0 || !(end = strchr(name, '/')))
+            continue;
+        snprintf(thing, sizeof thing, "%.*s", (int)(end - path), path);
+        if (faccessat(sh->dir, thing, F_OK, 0) == 0)
+            return false;
+        obuf_printf(out, "there is no %s '%s': %s", known[i].what, thing + n, known[i].lists);
+        return true;
+    }
+    return false;
+}
+
 void errno_words(const struct shell *sh, const char *path, int rc, struct obuf *out)
 {
     static const struct {
@@ -88,12 +116,14 @@ void errno_words(const struct shell *sh, const char *path, int rc, struct obuf *
         { -ENOTCONN, "the daemon of this mount is gone: start oneosd again" },
         { -ECONNABORTED, "the daemon of this mount is gone: start oneosd again" },
         { -EHOSTUNREACH, "that machine cannot be reached" },
-        { -ESRCH, "that process has ended" },
+        { -ESRCH, "it has ended" },
         { -ENOENT, "there is no such file" },
-        { -EIO, "the machine or the connection to it was lost" },
+        { -EIO, "some of it was lost with a machine or a connection, or is kept no more" },
     };
     const char *words = strerror(-rc);
 
+    if (rc == -ENOENT && missing_words(sh, path, out))
+        return;
     for (size_t i = 0; i < ARRAY_SIZE(known); i++)
         if (known[i].rc == rc)
             words = known[i].words;
@@ -160,13 +190,41 @@ static bool is_plain_name(const char *name)
     return isalnum((unsigned char)*name) && strlen(name) < NAME_BYTES && !strchr(name, '/');
 }
 
-int proc_path(const struct shell *sh, const char *name, char path[static NAME_BYTES * 2])
+static bool is_there(const struct shell *sh, const char *folder, const char *name)
 {
-    bool number = name[strspn(name, "0123456789")] == '\0';
+    char path[NAME_BYTES * 2];
 
-    if (!is_plain_name(name))
-        return bad_usage(sh, "'%s' is not the name of a process such as A.17", name);
-    snprintf(path, NAME_BYTES * 2, number ? "self/procs/%s" : "procs/%s", name);
+    snprintf(path, sizeof path, "%s%s", folder, name);
+    return faccessat(sh->dir, path, F_OK, 0) == 0;
+}
+
+int thing_path(const struct shell *sh, const char *name, char path[static NAME_BYTES * 2])
+{
+    bool procs = strncmp(name, "procs/", 6) == 0, jobs = strncmp(name, "jobs/", 5) == 0;
+    const char *plain = name + (procs ? 6 : jobs ? 5 : 0);
+    bool number = plain[strspn(plain, "0123456789")] == '\0';
+
+    if (!is_plain_name(plain))
+        return bad_usage(
+            sh, "'%s' is not the name of a job such as 17, or of a process such as A.17", name);
+    if (!procs && !jobs && !number) {
+        jobs = is_there(sh, "jobs/", plain);
+        procs = is_there(sh, "procs/", plain);
+        if (jobs && procs)
+            return bad_usage(sh, "'%s' is a job and a process: say jobs/%s or procs/%s", name, name,
+                             name);
+    }
+    snprintf(path, NAME_BYTES * 2, "%s/%s", jobs || (number && !procs) ? "jobs" : "procs", plain);
+    return 0;
+}
+
+int job_path(const struct shell *sh, const char *name, char path[static NAME_BYTES * 2])
+{
+    const char *plain = name + (strncmp(name, "jobs/", 5) == 0 ? 5 : 0);
+
+    if (!is_plain_name(plain))
+        return bad_usage(sh, "'%s' is not the name of a job such as 17", name);
+    snprintf(path, NAME_BYTES * 2, "jobs/%s", plain);
     return 0;
 }
 

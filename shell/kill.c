@@ -1,5 +1,5 @@
 /*
- * kill.c - `oneos kill`: sends a signal to processes, wherever they run.
+ * kill.c - `oneos kill`: sends a signal to jobs and processes, wherever they run.
  */
 #include "shell/commands.h"
 
@@ -38,7 +38,7 @@ static int run(struct shell *sh, int argc, char **argv)
     else
         snprintf(line, sizeof line, "signal %d\n", sig);
     for (int i = 0; i < argc; i++) {
-        rc = proc_path(sh, argv[i], path);
+        rc = thing_path(sh, argv[i], path);
         if (rc)
             return rc;
         strcat(path, "/ctl");
@@ -50,8 +50,8 @@ static int run(struct shell *sh, int argc, char **argv)
 
 const struct command cmd_kill = {
     .name = "kill",
-    .usage = "[-s SIG] PROC...",
-    .help = "send a signal to processes",
+    .usage = "[-s SIG] JOB|PROC...",
+    .help = "send a signal to jobs or processes",
     .rows = rows,
     .min = 1,
     .max = -1,

@@ -1,7 +1,8 @@
 /*
- * logs.c - `oneos logs`: what a process has written so far; with -f, until it ends.
+ * logs.c - `oneos logs`: what a job or a process has written so far; with -f, until it ends.
  *
- * Its stdout goes to ours, its stderr to ours, each on a thread of its own.
+ * Its stdout goes to ours, its stderr to ours, each on a thread of its own. Without -f, what is
+ * kept on another machine may need a moment to come: the end is a while without anything.
  */
 #include "shell/commands.h"
 
@@ -9,31 +10,53 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#define QUIET_MS 300
+
 static const struct option_row rows[] = {
-    { .name = "follow", .letter = 'f', .flag_only = true, .help = "go on until the process ends" },
+    { .name = "follow", .letter = 'f', .flag_only = true, .help = "go on until it ends" },
     { 0 },
 };
 
 struct part {
     const struct shell *sh;
+    const char *name;
     char path[NAME_BYTES * 3];
     int to, flags;
     int status;
 };
+
+/* Waits for more where there was nothing; false when nothing comes. */
+static bool more_comes(int fd)
+{
+    struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+    return poll(&pfd, 1, QUIET_MS) > 0;
+}
 
 static void *pass(void *arg)
 {
     struct part *p = arg;
     cleanup_close int fd = tree_open(p->sh, O_RDONLY | p->flags, "%s", p->path);
     int rc = fd;
-    enum pump_end end = fd < 0 ? PUMP_READ_FAILED : pump(fd, p->to, &rc);
+    enum pump_end end = PUMP_READ_FAILED;
 
-    if (end == PUMP_READ_FAILED)
+    if (fd >= 0)
+        do
+            end = pump(fd, p->to, &rc);
+        while (end == PUMP_WOULD_BLOCK && more_comes(fd));
+    if (end == PUMP_READ_FAILED && rc == -EINVAL && p->to != STDOUT_FILENO)
+        p->status = EXIT_ONEOS; /* the other one says it */
+    else if (end == PUMP_READ_FAILED && rc == -EINVAL)
+        p->status =
+            say(EXIT_ONEOS, "%s is an array, which writes nothing itself: its elements do, as %s.1",
+                p->name, p->name);
+    else if (end == PUMP_READ_FAILED)
         p->status = say_errno(p->sh, p->path, rc);
     else if (end == PUMP_WRITE_FAILED)
         p->status =
@@ -44,11 +67,13 @@ static void *pass(void *arg)
 static int run(struct shell *sh, int argc, char **argv)
 {
     bool follow = options_on(sh->options, "follow");
-    struct part out = { .sh = sh, .to = STDOUT_FILENO, .flags = follow ? 0 : O_NONBLOCK };
+    struct part out = {
+        .sh = sh, .name = argv[0], .to = STDOUT_FILENO, .flags = follow ? 0 : O_NONBLOCK
+    };
     struct part err = out;
     char path[NAME_BYTES * 2];
     pthread_t thread;
-    int rc = proc_path(sh, argv[0], path);
+    int rc = thing_path(sh, argv[0], path);
 
     (void)argc;
     if (rc)
@@ -72,8 +97,8 @@ static int run(struct shell *sh, int argc, char **argv)
 
 const struct command cmd_logs = {
     .name = "logs",
-    .usage = "[-f] PROC",
-    .help = "print what a process has written",
+    .usage = "[-f] JOB|PROC",
+    .help = "print what a job or a process has written",
     .rows = rows,
     .min = 1,
     .max = 1,

@@ -53,7 +53,8 @@ int bad_usage(const struct shell *sh, const char *fmt, ...)
     va_start(ap, fmt);
     vsay(fmt, ap);
     va_end(ap);
-    fprintf(stderr, "usage: oneos %s %s\n", sh->command->name, sh->command->usage);
+    fprintf(stderr, "usage: oneos %s%s%s\n", sh->command->name, *sh->command->usage ? " " : "",
+            sh->command->usage);
     return EX_USAGE;
 }
 

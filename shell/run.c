@@ -1,9 +1,10 @@
 /*
- * run.c - `oneos run`: a command on a machine, as if it ran here.
+ * run.c - `oneos run`: a command on some machine, as if it ran here.
  *
- * One open of `clone`, one write of several lines that says what to run: only that makes the
- * process (O_NONBLOCK) and starts it, so that the other machine is asked once. One read gives its
- * name; the descriptor is its ctl from then on. The rest is passing bytes (run_io.c) and signals
+ * It is a job of the scheduler, or, on a machine that is named, a process there. One open of
+ * `clone`, one write of several lines that says what to run: only that makes it (O_NONBLOCK) and
+ * starts it, so that the other machine, or the registry, is asked once. One read gives its name;
+ * the descriptor is its ctl from then on. The rest is passing bytes (run_io.c) and signals
  * (run_signals.c), then the line of `wait` and the ends of both outputs: exit 0 here means that
  * everything arrived.
  */
@@ -17,7 +18,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,12 +28,25 @@ static int check_size(const char *value, struct oerr *e)
     return units_size(value, &bytes, e);
 }
 
+static int check_cpus(const char *value, struct oerr *e)
+{
+    if (*value && value[strspn(value, "0123456789.")] == '\0' && strpbrk(value, "123456789"))
+        return 0;
+    return oerr_set(e, -EINVAL, "'%s' is not a number of cpus such as 2 or 0.5", value);
+}
+
 static const struct option_row rows[] = {
     { .name = "on",
       .letter = 'l',
       .arg = "SELECTOR",
       .flag_only = true,
-      .help = "the machine: its id, or `here` (also as a first operand @SELECTOR)" },
+      .help = "which machines: an id, a label, key=value, cores>=4, ..., joined by commas (also as "
+              "a first operand @SELECTOR)" },
+    { .name = "line",
+      .letter = 'c',
+      .arg = "LINE",
+      .flag_only = true,
+      .help = "a run line as it is, such as '@A echo x | @B cat', in place of COMMAND" },
     { .name = "tty", .letter = 't', .flag_only = true, .help = "give it a terminal" },
     { .name = "interactive",
       .letter = 'i',
@@ -47,125 +60,38 @@ static const struct option_row rows[] = {
       .letter = 'd',
       .flag_only = true,
       .help = "print its name and leave it running" },
-    { .name = "cpus", .arg = "N", .flag_only = true, .help = "for the scheduler, not there yet" },
+    { .name = "cpus",
+      .arg = "N",
+      .flag_only = true,
+      .check = check_cpus,
+      .help = "processors that it needs (1)" },
     { .name = "memory",
       .arg = "SIZE",
       .flag_only = true,
       .check = check_size,
-      .help = "for the scheduler, not there yet" },
+      .help = "memory that it needs, and gets at most" },
     { 0 },
 };
 
-/* The command line as the run line has it: [@SELECTOR] [NAME=VALUE...] command [args...]. */
-struct request {
-    const char *selector; /* NULL: any machine */
-    char **assign;        /* nassign of NAME=VALUE */
-    int nassign;
-    char **command; /* ended by NULL */
-};
-
-static bool is_assignment(const char *word)
+/* The clone to open; false: there is none but the scheduler's. A selector that names no machine is
+ * the scheduler's too. */
+static bool clone_path(const struct run *r, const struct request *q,
+                       char path[static NAME_BYTES * 2])
 {
-    const char *p = word;
+    const char *at = q->selector;
 
-    if (!isalpha((unsigned char)*p) && *p != '_')
+    strcpy(path, "procs/clone");
+    if (q->line || q->cpus || q->memory)
         return false;
-    while (isalnum((unsigned char)*p) || *p == '_')
-        p++;
-    return *p == '=';
-}
-
-static int parse(const struct shell *sh, char **argv, struct request *q)
-{
-    q->selector = options_get(sh->options, "on");
-    if (*argv && **argv == '@') {
-        if (q->selector)
-            return bad_usage(sh, "the machine is given twice: by -l and by %s", *argv);
-        q->selector = *argv++ + 1;
-        if (*argv && strcmp(*argv, "--") == 0)
-            argv++;
-    }
-    for (q->assign = argv; *argv && is_assignment(*argv); argv++)
-        q->nassign++;
-    q->command = argv;
-    if (!*argv)
-        return bad_usage(sh, "run needs a command");
-    if (q->selector && strcmp(q->selector, "here") == 0)
-        q->selector = "self";
-    else if (q->selector && strpbrk(q->selector, ",=!<>"))
-        return say(EXIT_ONEOS, "@%s needs the scheduler, which is not there yet: name a machine",
-                   q->selector);
-    return q->selector ? check_machine(sh, q->selector) : 0;
-}
-
-static void put_line(struct obuf *out, const char *verb, const char *word)
-{
-    obuf_puts(out, verb);
-    obuf_puts(out, " ");
-    obuf_quote(out, word);
-    obuf_puts(out, "\n");
-}
-
-/* `cwd` when we stand in the shared files, which are /oneos/fs for every process. */
-static void put_cwd(const struct shell *sh, struct obuf *out)
-{
-    size_t n = strlen(sh->mount);
-    char cwd[PATH_MAX], path[PATH_MAX + 16];
-
-    while (n > 0 && sh->mount[n - 1] == '/')
-        n--;
-    if (!getcwd(cwd, sizeof cwd) || strncmp(cwd, sh->mount, n) != 0 ||
-        strncmp(cwd + n, "/fs", 3) != 0 || (cwd[n + 3] != '/' && cwd[n + 3] != '\0'))
-        return;
-    snprintf(path, sizeof path, "/oneos%s", cwd + n);
-    put_line(out, "cwd", path);
-}
-
-static void put_env(const struct request *q, struct obuf *out)
-{
-    extern char **environ;
-    static const char *const passed[] = { "TERM=", "LANG=", "LC_", "TZ=" };
-
-    for (char **e = environ; *e; e++)
-        for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
-            if (strncmp(*e, passed[i], strlen(passed[i])) == 0 && is_assignment(*e))
-                put_line(out, "env", *e);
-    for (int i = 0; i < q->nassign; i++)
-        put_line(out, "env", q->assign[i]);
-}
-
-static int make_lines(const struct run *r, const struct request *q, struct obuf *out)
-{
-    unsigned height, width;
-
-    if (r->pty) {
-        terminal_size(&height, &width);
-        obuf_printf(out, "tty %u %u\n", height, width);
-    }
-    put_cwd(r->sh, out);
-    put_env(q, out);
-    obuf_puts(out, "exec");
-    for (char **word = q->command; *word; word++) {
-        obuf_puts(out, " ");
-        obuf_quote(out, *word);
-    }
-    obuf_puts(out, "\n");
-    if (obuf_check(out) < 0)
-        return say(EXIT_ONEOS, "out of memory");
-    if (out->len > WORDS_LINE_MAX)
-        return say(EXIT_NOEXEC, "the command is too long: %zu bytes, at most %d", out->len,
-                   WORDS_LINE_MAX);
-    return 0;
-}
-
-static void clone_path(const struct request *q, char path[static NAME_BYTES * 2])
-{
-    if (!q->selector)
-        strcpy(path, "procs/clone");
-    else if (strcmp(q->selector, "self") == 0)
+    if (!at)
+        return r->pty;
+    if (!isalnum((unsigned char)*at) || strpbrk(at, ",=!<>/") || strlen(at) >= NAME_BYTES)
+        return false;
+    if (strcmp(at, "here") == 0)
         strcpy(path, "self/procs/clone");
     else
-        snprintf(path, NAME_BYTES * 2, "machines/%s/procs/clone", q->selector);
+        snprintf(path, NAME_BYTES * 2, "machines/%s/procs/clone", at);
+    return true;
 }
 
 static int read_name(struct run *r)
@@ -192,27 +118,45 @@ static int not_started(const struct run *r, int rc)
     char path[NAME_BYTES + 16];
     struct obuf words = { 0 };
 
-    snprintf(path, sizeof path, "procs/%s/ctl", r->name);
+    snprintf(path, sizeof path, "%s/%s/ctl", run_folder(r), r->name);
     ctl_words(r->sh, path, rc, &words);
     say(0, "%s", obuf_check(&words) ? strerror(-rc) : words.p);
     obuf_free(&words);
     return exec_status(rc);
 }
 
-/* Makes a process that runs these lines, and learns its name. 0, or a status. */
-static int make_process(struct run *r, const struct request *q, const struct obuf *lines)
+/* Opens the clone of the machine, or the scheduler's where there is no such machine. */
+static int open_clone(struct run *r, const struct request *q, char path[static NAME_BYTES * 2])
 {
-    char path[NAME_BYTES * 2];
+    r->job = !clone_path(r, q, path);
+    r->ctl = r->job ? -ENOENT : tree_open(r->sh, O_RDWR | O_NONBLOCK, "%s", path);
+    if (r->ctl == -ENOENT && r->pty)
+        return say(EXIT_ONEOS, "a terminal needs a machine by its id: `oneos machines` lists them");
+    if (r->ctl == -ENOENT) {
+        r->job = true;
+        strcpy(path, "jobs/clone");
+        r->ctl = tree_open(r->sh, O_RDWR | O_NONBLOCK, "%s", path);
+    }
+    return r->ctl < 0 ? say_ctl(r->sh, path, r->ctl) : 0;
+}
+
+static int make_lines(const struct run *r, const struct request *q, struct obuf *out)
+{
+    (r->job ? request_job : request_process)(r, q, out);
+    if (obuf_check(out) < 0)
+        return say(EXIT_ONEOS, "out of memory");
+    if (out->len > WORDS_LINE_MAX)
+        return say(EXIT_NOEXEC, "the command is too long: %zu bytes, at most %d", out->len,
+                   WORDS_LINE_MAX);
+    return 0;
+}
+
+/* Makes what runs these lines, and learns its name. 0, or a status. */
+static int write_lines(struct run *r, const char *path, const struct obuf *lines)
+{
     ssize_t n;
     int rc, named;
 
-    clone_path(q, path);
-    r->ctl = tree_open(r->sh, O_RDWR | O_NONBLOCK, "%s", path);
-    if (r->ctl == -ENOENT && q->selector)
-        return say(EXIT_ONEOS, "there is no machine '%s': `oneos machines` lists them",
-                   q->selector);
-    if (r->ctl < 0)
-        return say_ctl(r->sh, path, r->ctl);
     forward_hold();
     n = write(r->ctl, lines->p, lines->len);
     rc = n < 0 ? -errno : (size_t)n < lines->len ? -E2BIG : 0;
@@ -224,11 +168,14 @@ static int make_process(struct run *r, const struct request *q, const struct obu
 
 static int start(struct run *r, const struct request *q)
 {
+    char path[NAME_BYTES * 2];
     struct obuf lines = { 0 };
-    int rc = make_lines(r, q, &lines);
+    int rc = open_clone(r, q, path);
 
     if (rc == 0)
-        rc = make_process(r, q, &lines);
+        rc = make_lines(r, q, &lines);
+    if (rc == 0)
+        rc = write_lines(r, path, &lines);
     obuf_free(&lines);
     return rc;
 }
@@ -255,8 +202,38 @@ static int fail_file(const struct run *r, const char *file, int rc)
 {
     char path[NAME_BYTES + 16];
 
-    snprintf(path, sizeof path, "procs/%s/%s", r->name, file);
+    snprintf(path, sizeof path, "%s/%s/%s", run_folder(r), r->name, file);
     return say_errno(r->sh, path, rc);
+}
+
+static int say_lost(const struct run *r, const char *machine)
+{
+    if (r->job)
+        return say(EXIT_ONEOS, "job %s was lost with machine %s: its output is not complete",
+                   r->name, machine);
+    return say(EXIT_ONEOS,
+               "%s was lost with machine %s: its output is not complete, and "
+               "whether it goes on is not known",
+               r->name, machine);
+}
+
+/* Says what the job's status says in words. True when it was never begun, so that it has written
+ * nothing, whatever became of its output. */
+static bool say_words(const struct run *r)
+{
+    char path[NAME_BYTES + 16];
+    struct obuf text = { 0 };
+    const char *words;
+    bool idle = false;
+
+    snprintf(path, sizeof path, "jobs/%s/status", r->name);
+    if (tree_read(r->sh, &text, path) == 0 && text.p) {
+        idle = strstr(text.p, "\ncause not-begun\n") != NULL;
+        if ((words = strstr(text.p, "\nwords ")) != NULL)
+            say(0, "%.*s", (int)strcspn(words + 7, "\n"), words + 7);
+    }
+    obuf_free(&text);
+    return idle;
 }
 
 /* How it ended; but 125 when something that it wrote did not arrive. */
@@ -268,12 +245,18 @@ static int take_status(struct run *r)
     if (rc < 0)
         return fail_file(r, "wait", rc);
     if (strncmp(line, "lost ", 5) == 0)
-        return say(EXIT_ONEOS,
-                   "%s was lost with machine %s: its output is not complete, and "
-                   "whether it goes on is not known",
-                   r->name, line + 5);
+        return say_lost(r, line + 5);
     if (status < 0)
         return say(EXIT_ONEOS, "%s ended in a way that is not known: '%s'", r->name, line);
+    if (strcmp(line, "cancelled") == 0 && forward_cancelled())
+        return 128 + forward_cancelled();
+    if (strcmp(line, "cancelled") == 0)
+        say(0, "job %s was cancelled", r->name);
+    if (strcmp(line, "timeout") == 0)
+        say(0, "job %s took longer than its timeout", r->name);
+    if (r->job && (status == EXIT_NOEXEC || status == EXIT_NOTFOUND || status == EXIT_ONEOS) &&
+        say_words(r))
+        return status;
     if (r->out.rc < 0)
         return fail_file(r, r->out.file, r->out.rc);
     if (r->err.rc < 0)
@@ -298,7 +281,7 @@ static int run_here(struct run *r)
 
 static int detach(struct run *r)
 {
-    int fd = tree_open(r->sh, O_WRONLY, "procs/%s/stdin", r->name);
+    int fd = tree_open(r->sh, O_WRONLY, "%s/%s/stdin", run_folder(r), r->name);
 
     if (fd >= 0)
         close(fd); /* end of file: nobody will write */
@@ -319,13 +302,11 @@ static int run(struct shell *sh, int argc, char **argv)
                       .pty = options_on(sh->options, "tty"),
                       .detach = options_on(sh->options, "detach"),
                       .no_stdin = options_on(sh->options, "no-stdin") };
-    rc = parse(sh, argv, &q);
+    rc = request_parse(sh, argv, &q);
     if (rc)
         return rc;
-    if (options_get(sh->options, "cpus") || options_get(sh->options, "memory"))
-        return say(EXIT_ONEOS, "--cpus and --memory need the scheduler, which is not there yet");
-    if (r.pty && r.detach)
-        return bad_usage(sh, "--tty and --detach exclude each other");
+    if (r.pty && (r.detach || q.line))
+        return bad_usage(sh, "--tty and --%s exclude each other", r.detach ? "detach" : "line");
     rc = start(&r, &q);
     if (rc)
         return rc;
@@ -334,10 +315,12 @@ static int run(struct shell *sh, int argc, char **argv)
 
 const struct command cmd_run = {
     .name = "run",
-    .usage = "[-itnd] [-l SELECTOR] [--] [@SELECTOR] [NAME=VALUE...] COMMAND [ARGS]",
-    .help = "run a command on a machine, as if it ran here",
+    .usage =
+        "[-itnd] [-l SELECTOR] [--cpus N] [--memory SIZE] [--] [@SELECTOR] [NAME=VALUE...] COMMAND "
+        "[ARGS] | -c LINE",
+    .help = "run a command on some machine, as if it ran here",
     .rows = rows,
-    .min = 1,
+    .min = 0,
     .max = -1,
     .first_operand_ends = true,
     .run = run,

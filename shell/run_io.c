@@ -21,7 +21,7 @@
 
 static int open_file(const struct run *r, const char *file, int flags)
 {
-    return tree_open(r->sh, flags, "procs/%s/%s", r->name, file);
+    return tree_open(r->sh, flags, "%s/%s/%s", run_folder(r), r->name, file);
 }
 
 static void tell(const struct run *r, const char *line)

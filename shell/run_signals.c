@@ -25,12 +25,15 @@ static const struct forwarded {
     { SIGHUP, "signal HUP\n", true },    { SIGINT, "signal INT\n", true },
     { SIGQUIT, "signal QUIT\n", true },  { SIGTERM, "signal TERM\n", true },
     { SIGUSR1, "signal USR1\n", false }, { SIGUSR2, "signal USR2\n", false },
-    { SIGTSTP, "stop\n", false }, /* its group has no shell, so that it would not stop by TSTP */
-    { SIGCONT, "cont\n", false },        { SIGWINCH, NULL, false },
+    { SIGTSTP, "signal STOP\n", false }, /* its group has no shell, so that it would not stop by
+                                            TSTP */
+    { SIGCONT, "signal CONT\n", false }, { SIGWINCH, NULL, false },
 };
 
 static int ctl = -1;
-static int terminal = -1; /* our own descriptor of it, when it was made raw */
+static bool is_job;
+static volatile sig_atomic_t cancelled; /* the signal that did it */
+static int terminal = -1;               /* our own descriptor of it, when it was made raw */
 static struct termios saved;
 
 static void restore_terminal(void)
@@ -107,6 +110,21 @@ static void end_here(int sig)
     _exit(128 + sig);
 }
 
+/* The process could not be told: a job that waits can be cancelled instead. */
+static void cannot_tell(int sig)
+{
+    static const char cancel[] = "cancel\n";
+
+    if (!is_job || write(ctl, cancel, sizeof cancel - 1) < 0)
+        end_here(sig);
+    cancelled = sig;
+}
+
+int forward_cancelled(void)
+{
+    return cancelled;
+}
+
 static void on_signal(int sig)
 {
     int saved_errno = errno;
@@ -123,7 +141,7 @@ static void on_signal(int sig)
     else
         n = write(ctl, line, winsize_line(line));
     if (n < 0 && table[i].ends)
-        end_here(sig);
+        cannot_tell(sig);
     if (sig == SIGTSTP) {
         restore_terminal();
         kill(getpid(), SIGSTOP);
@@ -154,6 +172,7 @@ void forward_start(const struct run *r)
     sigset_t set;
 
     ctl = r->ctl;
+    is_job = r->job;
     forwarded_set(&set);
     sa.sa_mask = set;
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {

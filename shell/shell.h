@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define EXIT_TIMEOUT  124 /* the job's time was over */
 #define EXIT_ONEOS    125 /* OneOS itself failed, and said why */
 #define EXIT_NOEXEC   126
 #define EXIT_NOTFOUND 127
@@ -87,9 +88,13 @@ int say_ctl(const struct shell *sh, const char *path,
 /* Writes lines to a ctl file: 0, or 125 having said why not. */
 int ctl_write(const struct shell *sh, const char *path, const char *lines);
 
-/* The folder of a process given as A.17, or as 17 for one of this machine ("procs/A.17");
- * 0, or 64 with words for what cannot be a name. */
-int proc_path(const struct shell *sh, const char *name, char path[static NAME_BYTES * 2]);
+/* The folder of a job or of a process by its name: jobs/NAME, where there is that job, or a number;
+ * else procs/NAME. Given with its folder it is that. 0, or 64 with words for what cannot be a name,
+ * and for what is both. */
+int thing_path(const struct shell *sh, const char *name, char path[static NAME_BYTES * 2]);
+
+/* The folder of a job, given as NAME or as jobs/NAME; as above. */
+int job_path(const struct shell *sh, const char *name, char path[static NAME_BYTES * 2]);
 
 /* 0, or 64 with words: a machine id is a plain name. */
 int check_machine(const struct shell *sh, const char *id);

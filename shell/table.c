@@ -190,7 +190,8 @@ json_t *parse_keyed(const char *text)
 
 void print_json(const json_t *object)
 {
-    cleanup_free char *text = json_dumps(object, JSON_COMPACT | JSON_ENCODE_ANY);
+    cleanup_free char *text =
+        json_dumps(object, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 
     puts(text ? text : "null");
 }

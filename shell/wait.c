@@ -1,6 +1,6 @@
 /*
- * wait.c - `oneos wait`: waits for processes to end and tells how; exits with the last one's
- * status.
+ * wait.c - `oneos wait`: waits for jobs and processes to end and tells how; exits with the last
+ * one's status.
  */
 #include "shell/commands.h"
 #include "shell/table.h"
@@ -15,12 +15,14 @@ static void print_end(const struct shell *sh, const char *name, const char *line
 
     sscanf(line, "%15s %127s", how, value);
     if (!sh->json) {
-        printf("%s %s %s\n", name, how, value);
+        printf("%s %s%s%s\n", name, how, *value ? " " : "", value);
         return;
     }
-    object = strcmp(how, "exit") == 0
-                 ? json_pack("{s:i,s:s,s:i}", "schema", 1, "id", name, "exit", atoi(value))
-                 : json_pack("{s:i,s:s,s:s}", "schema", 1, "id", name, how, value);
+    object = json_pack("{s:i,s:s}", "schema", 1, "id", name);
+    json_object_set_new(object, how,
+                        strcmp(how, "exit") == 0 ? json_integer(atoi(value))
+                        : *value                 ? json_string(value)
+                                                 : json_true());
     print_json(object);
     json_decref(object);
 }
@@ -29,7 +31,7 @@ static int wait_one(const struct shell *sh, const char *name)
 {
     char path[NAME_BYTES * 2];
     struct obuf line = { 0 };
-    int rc = proc_path(sh, name, path), status;
+    int rc = thing_path(sh, name, path), status;
 
     if (rc)
         return rc;
@@ -37,7 +39,7 @@ static int wait_one(const struct shell *sh, const char *name)
     rc = tree_read(sh, &line, path);
     status = rc < 0 ? say_errno(sh, path, rc) : wait_status(line.p ? line.p : "");
     if (rc == 0 && status < 0)
-        status = say(EXIT_ONEOS, "%s does not say how the process ended", path);
+        status = say(EXIT_ONEOS, "%s does not say how it ended", path);
     else if (rc == 0)
         print_end(sh, name, line.p);
     obuf_free(&line);
@@ -57,8 +59,8 @@ static int run(struct shell *sh, int argc, char **argv)
 
 const struct command cmd_wait = {
     .name = "wait",
-    .usage = "PROC...",
-    .help = "wait for processes to end; exit with the status of the last one",
+    .usage = "JOB|PROC...",
+    .help = "wait for jobs or processes to end; exit with the status of the last one",
     .min = 1,
     .max = -1,
     .run = run,

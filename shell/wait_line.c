@@ -1,5 +1,6 @@
 /*
- * wait_line.c - how a process ended, from the line of its `wait` to an exit status; signal names.
+ * wait_line.c - how a process or a job ended, from the line of its `wait` to an exit status; signal
+ * names.
  */
 #include "shell/shell.h"
 
@@ -39,10 +40,17 @@ int signal_number(const char *name)
 
 int wait_status(const char *line)
 {
+    static const struct {
+        const char *line;
+        int status;
+    } plain[] = { { "timeout", EXIT_TIMEOUT }, { "cancelled", EXIT_ONEOS } };
     char word[16], value[NAME_BYTES], more;
-    int n;
+    int n = sscanf(line, "%15s %127s %c", word, value, &more);
 
-    if (sscanf(line, "%15s %127s %c", word, value, &more) != 2)
+    for (size_t i = 0; n == 1 && i < sizeof plain / sizeof *plain; i++)
+        if (strcmp(word, plain[i].line) == 0)
+            return plain[i].status;
+    if (n != 2)
         return -1;
     if (strcmp(word, "exit") == 0 && sscanf(value, "%d%c", &n, &more) == 1 && n >= 0 && n < 256)
         return n;

@@ -1,9 +1,11 @@
 /*
- * fake_tree.c - a small tree for the tests of `oneos run`: procs/clone with local processes.
+ * fake_tree.c - a small tree for the tests of `oneos run`: procs/clone and jobs/clone with local
+ * processes.
  *
- * It has the files of a process that the client uses, with the blocking and the errors of the real
- * one, and nothing else. Machine "A" is this one; the process "lose" makes itself lost. Each
- * blocked read holds a thread, which a test can afford.
+ * It has the files of a process and of a job that the client uses, with the blocking and the errors
+ * of the real ones, and nothing else. Machine "A" is this one; the process "lose" makes itself
+ * lost, the job "pend" stays pending, "late" is ended by its timeout, and no machine has the label
+ * "nope". Each blocked read holds a thread, which a test can afford.
  */
 #define FUSE_USE_VERSION 312
 #include "base/cleanup.h"
@@ -24,16 +26,22 @@ struct proc {
     pid_t pid; /* 0 before exec */
     int in, out, err, writers;
     bool lost, named; /* named: its name was read by its maker */
+    bool job, refused;
     char wait[64], error[400];
     const char *env[64];
     int nenv;
 };
 
 /* Files of a process, by number: the low bits of fi->fh. */
-enum file { CLONE, STDIN, STDOUT, STDERR, WAIT, ERROR, LOG, FILES };
-static const char *const names[] = {
-    "clone", "stdin", "stdout", "stderr", "wait", "error", "lines"
-};
+enum file { CLONE, STDIN, STDOUT, STDERR, WAIT, ERROR, LOG, STATUS, MACHINES, FILES };
+static const char *const names[] = { "clone", "stdin", "stdout", "stderr",   "wait",
+                                     "error", "lines", "status", "all.jsonl" };
+
+static const char machines[] =
+    "{\"schema\":1,\"id\":\"A\",\"state\":\"alive\",\"labels\":{\"gpu\":\"\"}}\n"
+    "{\"schema\":1,\"id\":\"B\",\"state\":\"dead\",\"labels\":{}}\n"
+    "{\"schema\":1,\"id\":\"C\",\"state\":\"left\",\"labels\":{}}\n"
+    "{\"schema\":1,\"id\":\"D\",\"state\":\"alive\",\"labels\":{\"gpu\":\"1\"}}\n";
 
 static struct proc procs[PROCS_MAX];
 static int nprocs;
@@ -45,7 +53,12 @@ static struct proc *find(const char *path, enum file *file)
 {
     int n, at = 0;
 
-    if (sscanf(path, "/procs/A.%d%n", &n, &at) != 1 || n < 1 || n > nprocs)
+    if (strcmp(path, "/jobs/error") == 0 || strcmp(path, "/machines/all.jsonl") == 0) {
+        *file = path[1] == 'j' ? ERROR : MACHINES;
+        return &procs[0];
+    }
+    if ((sscanf(path, "/procs/A.%d%n", &n, &at) != 1 && sscanf(path, "/jobs/%d%n", &n, &at) != 1) ||
+        n < 1 || n > nprocs || procs[n].job != (path[1] == 'j'))
         return NULL;
     *file = FILES;
     for (int i = STDIN; i < FILES && path[at] == '/'; i++)
@@ -56,14 +69,17 @@ static struct proc *find(const char *path, enum file *file)
 
 static bool is_clone(const char *path)
 {
-    return strcmp(path, "/procs/clone") == 0 || strcmp(path, "/machines/A/procs/clone") == 0;
+    return strcmp(path, "/procs/clone") == 0 || strcmp(path, "/jobs/clone") == 0 ||
+           strcmp(path, "/machines/A/procs/clone") == 0 ||
+           strcmp(path, "/machines/D/procs/clone") == 0;
 }
 
 static bool is_dir(const char *path)
 {
-    return strcmp(path, "/") == 0 || strcmp(path, "/procs") == 0 ||
+    return strcmp(path, "/") == 0 || strcmp(path, "/procs") == 0 || strcmp(path, "/jobs") == 0 ||
            strcmp(path, "/machines") == 0 || strcmp(path, "/machines/A") == 0 ||
-           strcmp(path, "/machines/A/procs") == 0;
+           strcmp(path, "/machines/A/procs") == 0 || strcmp(path, "/machines/D") == 0 ||
+           strcmp(path, "/machines/D/procs") == 0;
 }
 
 static int on_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
@@ -95,6 +111,8 @@ static int on_open(const char *path, struct fuse_file_info *fi)
     p = is_clone(path) ? &procs[++nprocs] : find(path, &file);
     if (p && file == STDIN)
         p->writers++;
+    if (p && file == CLONE)
+        p->job = path[1] == 'j';
     pthread_mutex_unlock(&lock);
     fi->fh = p ? (uint64_t)(p - procs) * FILES + file : 0;
     return p ? 0 : -ENOENT;
@@ -107,7 +125,7 @@ static int on_release(const char *path, struct fuse_file_info *fi)
     (void)path;
     if (fi->fh % FILES == STDIN) {
         pthread_mutex_lock(&lock);
-        if (--p->writers == 0 && p->in >= 0)
+        if (--p->writers == 0 && p->in > 0)
             close(take_fd(&p->in));
         pthread_mutex_unlock(&lock);
     }
@@ -198,9 +216,51 @@ static int v_exec(struct proc *p, char **argv)
     return -error;
 }
 
+static void fail_job(struct proc *p, const char *how)
+{
+    strcpy(p->wait, how);
+    pthread_cond_broadcast(&changed);
+}
+
+static bool is_assignment(const char *word)
+{
+    return strchr(word, '=') && word[strcspn(word, "=/")] == '=';
+}
+
+/* The words of a run line without its selector and variables. */
+static int v_run(struct proc *p, char **argv)
+{
+    int rc;
+
+    if (**argv == '@' && strcmp(*argv++, "@nope") == 0) {
+        strcpy(procs[0].error, "@nope fits no machine: A has no label nope\n");
+        p->refused = true;
+        return -EINVAL;
+    }
+    for (; is_assignment(*argv); argv++)
+        p->env[p->nenv++] = strdup(*argv);
+    if (strcmp(*argv, "pend") == 0)
+        return 0;
+    if (strcmp(*argv, "late") == 0) {
+        strcpy(p->wait, "timeout\n");
+        return 0;
+    }
+    rc = v_exec(p, argv);
+    if (rc < 0)
+        fail_job(p, rc == -ENOENT ? "exit 127\n" : "exit 126\n");
+    return 0;
+}
+
+static int v_cancel(struct proc *p)
+{
+    strcpy(p->wait, "cancelled\n");
+    pthread_cond_broadcast(&changed);
+    return 0;
+}
+
 static int v_signal(struct proc *p, int sig)
 {
-    if (p->wait[0]) {
+    if (p->wait[0] || !p->pid) {
         strcpy(p->error, "the process has ended\n");
         return -ESRCH;
     }
@@ -229,6 +289,12 @@ static int run_verb(struct proc *p, const struct words *w)
         return v_signal(p, SIGCONT);
     if (strcmp(w->v[0], "env") == 0 && w->n == 2)
         p->env[p->nenv++] = strdup(w->v[1]);
+    if (strcmp(w->v[0], "set") == 0 && w->n == 3 && strcmp(w->v[1], "env") == 0)
+        p->env[p->nenv++] = strdup(w->v[2]);
+    if (strcmp(w->v[0], "run") == 0 && w->n > 1)
+        return v_run(p, w->v + 1);
+    if (strcmp(w->v[0], "cancel") == 0)
+        return v_cancel(p);
     return 0;
 }
 
@@ -286,9 +352,9 @@ static bool wait_started(struct proc *p)
     bool started;
 
     pthread_mutex_lock(&lock);
-    while (!p->pid && !fuse_interrupted())
+    while (!p->pid && !p->wait[0] && !fuse_interrupted())
         wait_changed();
-    started = p->pid != 0;
+    started = p->pid || p->wait[0];
     pthread_mutex_unlock(&lock);
     return started;
 }
@@ -317,6 +383,7 @@ static int read_text(const char *text, char *to, size_t size, off_t at)
 static int on_read(const char *path, char *to, size_t size, off_t at, struct fuse_file_info *fi)
 {
     struct proc *p = &procs[fi->fh / FILES];
+    char status[500];
     ssize_t n;
     int fd;
 
@@ -325,19 +392,28 @@ static int on_read(const char *path, char *to, size_t size, off_t at, struct fus
     case CLONE:
         if (p->named)
             return 0;
+        if (p->refused)
+            return -EAGAIN; /* nothing was made */
         p->named = true;
-        return snprintf(to, size, "A.%d\n", (int)(p - procs));
+        return snprintf(to, size, "%s%d\n", p->job ? "" : "A.", (int)(p - procs));
     case STDOUT:
     case STDERR:
         if (!wait_started(p))
             return -EINTR;
         fd = fi->fh % FILES == STDOUT ? p->out : p->err;
+        if (!p->pid && fd == 0)
+            return 0; /* it was never begun */
         if (!wait_ready(fd, POLLIN))
             return -EINTR;
         n = read(fd, to, size);
         return n == 0 && p->lost ? -EIO : n < 0 ? -errno : (int)n;
     case WAIT:
         return at ? 0 : read_wait(p, to, size);
+    case MACHINES:
+        return read_text(machines, to, size, at);
+    case STATUS:
+        snprintf(status, sizeof status, "state failed\ncause not-begun\nwords %s", p->error);
+        return read_text(status, to, size, at);
     default:
         return read_text(fi->fh % FILES == LOG ? lines : p->error, to, size, at);
     }
@@ -353,6 +429,10 @@ static int on_write(const char *path, const char *from, size_t size, off_t at,
     (void)path;
     (void)at;
     if (fi->fh % FILES == STDIN) {
+        if (!wait_started(p))
+            return -EINTR;
+        if (p->in <= 0)
+            return -EPIPE;
         if (!wait_ready(p->in, POLLOUT))
             return -EINTR;
         n = write(p->in, from, size);

@@ -45,7 +45,7 @@ same() {
 }
 
 make_files() {
-    mkdir -p "$T/tree"/{procs/A.17,procs/A.18,machines/A/procs,machines/B,pipes,services}
+    mkdir -p "$T/tree"/{procs/A.17,procs/A.18,machines/A/procs,machines/B,pipes,services,jobs/17,jobs/A.18,jobs/train}
     cd "$T/tree" || exit 99
     ln -s machines/A self
     ln -s ../../../procs/A.17 machines/A/procs/17
@@ -64,6 +64,19 @@ make_files() {
     printf '%s\n' '1 1 change A voter' '2 1 barrier' '3 1 command {"cmd":"member.put","id":"A"}' >machines/A/registry.log
     echo 'service/web {"machine":"A"}' >machines/B/registry
     printf '%s\n' 'gpu' 'zone lab' >machines/A/labels
+    printf '%s\n' '{"schema":1,"id":"17","user":"ann","state":"running","machines":["A","B"],"created":"2026-01-02","started":"2026-01-02T00:00:00Z","run":"sort | uniq"}' \
+        '{"schema":1,"id":"3","user":"ann","state":"done","exit":0,"created":"2026-01-01","run":"true"}' \
+        '{"schema":1,"id":"4","user":"jörg","state":"running","elements":{"done":2,"running":1},"created":"2026-01-03","run":"each"}' \
+        '{"schema":1,"id":"4.1","user":"jörg","state":"running","array":"4","created":"2026-01-04","run":"each"}' >jobs/all.jsonl
+    for i in {30..41}; do
+        echo "{\"schema\":1,\"id\":\"$i\",\"user\":\"ann\",\"state\":\"failed\",\"exit\":1,\"created\":\"2026-02-$i\",\"run\":\"false\"}"
+    done >>jobs/all.jsonl
+    echo 'exit 4' >jobs/17/wait
+    echo timeout >jobs/train/wait
+    echo 'it waits for 2 cores: A has 1 free' >jobs/17/why
+    echo 'the job said this' >jobs/17/stdout
+    : >jobs/17/stderr
+    : >jobs/17/ctl
     echo 'exit 3' >procs/A.17/wait
     echo 'signal KILL' >procs/A.18/wait
     echo out >procs/A.17/stdout
@@ -126,10 +139,13 @@ tables() {
 
 processes() {
     check 'wait' 3 'A.17 exit 3' "$oneos" wait A.17
-    check 'wait for several: the last counts' 137 'A.17 exit 3?A.18 signal KILL' "$oneos" wait A.17 A.18
-    check 'wait --json' 137 '*"exit":3}*"signal":"KILL"}' "$oneos" wait --json A.17 A.18
-    check 'wait by number' 3 '17 exit 3' "$oneos" wait 17
-    check 'wait for nobody' 125 '*procs/X.1/wait: there is no such file' "$oneos" wait X.1
+    check 'wait for several: the last counts' 137 'A.17 exit 3?procs/A.18 signal KILL' "$oneos" wait A.17 procs/A.18
+    check 'wait --json' 137 '*"exit":3}*"signal":"KILL"}' "$oneos" wait --json A.17 procs/A.18
+    check 'wait for a job' 4 '17 exit 4' "$oneos" wait 17
+    check 'wait for a job that took too long' 124 'train timeout' "$oneos" wait train
+    check 'wait --json for that' 124 '*"timeout":true}' "$oneos" wait --json jobs/train
+    check 'what is a job and a process' 64 "*'A.18' is a job and a process: say jobs/A.18 or procs/A.18*" "$oneos" wait A.18
+    check 'wait for nobody' 125 '*there is no job or process '\''X.1'\'': *oneos ps -a*' "$oneos" wait X.1
     check 'logs' 0 'out?err' "$oneos" logs A.17
     check 'logs -f' 0 '*out*' "$oneos" logs -f A.17
     check 'kill' 0 '' "$oneos" kill A.17
@@ -140,7 +156,33 @@ processes() {
     echo 'the process A.18 has ended: nothing to signal' >"$T/tree/procs/A.18/error"
     ln -s /dev/full "$T/tree/procs/A.18/ctl"
     check 'a ctl error has its words from the sibling' 125 'oneos: the process A.18 has ended: nothing to signal' \
-        "$oneos" kill A.18
+        "$oneos" kill procs/A.18
+    check 'kill a job' 0 '' "$oneos" kill -s INT 17
+    same 'kill of a job wrote' 'signal INT' "$(cat "$T/tree/jobs/17/ctl")"
+    check 'logs of what is not there' 125 '*there is no job '\''96'\'': *' "$oneos" logs 96
+    check 'logs of a job' 0 'the job said this' "$oneos" logs 17
+}
+
+jobs_of_files() {
+    check 'jobs: what is not over, and the last ten that are' 0 \
+        'JOB *STATE*17 *running *A B *sort | uniq*4 *jörg *2 done 1 running*32 *failed *1 *41 *' "$oneos" jobs
+    same 'jobs: how many' 13 "$("$oneos" jobs | wc -l)"
+    same 'jobs -a: all' 17 "$("$oneos" jobs -a | wc -l)"
+    same 'jobs -a: in the order of their making' '3 17 4 4.1 30' "$("$oneos" jobs -a | awk 'NR > 1 && NR < 7 { print $1 }' | xargs)"
+    check 'jobs --json' 0 '*{"schema":1,"id":"17",*' "$oneos" --json jobs
+    check 'why' 0 'it waits for 2 cores: A has 1 free' "$oneos" why 17
+    check 'why of nobody' 125 '*there is no job '\''99'\'': *oneos jobs -a*' "$oneos" why 99
+    check 'why of what is no name' 64 "*'a/b' is not the name of a job*" "$oneos" why a/b
+    : >"$T/tree/jobs/17/ctl"
+    check 'cancel' 0 '' "$oneos" cancel 17
+    same 'cancel wrote' cancel "$(cat "$T/tree/jobs/17/ctl")"
+    check 'cancel of nobody' 125 '*there is no job '\''98'\'': *' "$oneos" cancel 98
+    check 'submit of what is not there' 125 '*/nowhere cannot be read: No such file*' "$oneos" submit "$T/nowhere"
+    echo '{"schema":1,"id":"A.9","job":"17","state":"running"}' >"$T/tree/procs/all.jsonl"
+    mkdir "$T/tree/procs/A.9"
+    printf '%s\n' 'state running' 'cpu_usec 86400000000000' 'memory_bytes 1048576' >"$T/tree/procs/A.9/status"
+    check 'top' 0 'MACHINE*A *alive *2 *8GiB*JOB *USER*17 *ann *[0-9].[0-9][0-9] *1MiB *A B *sort | uniq*' "$oneos" top
+    same 'top --json' 4 "$("$oneos" top --json | grep -c '"id":')"
 }
 
 machines() {
@@ -165,7 +207,7 @@ machines() {
 says() {
     printf '%b' "$1" >"$T/tree/status"
     printf '%b' "$2" >"$T/tree/machines/all.jsonl"
-    same "doctor: $3" "$4" "$("$oneos" doctor | grep -E '^[a-z]+ +(registry|machines|services) ' | sed -E 's/ +/ /g')"
+    same "doctor: $3" "$4" "$("$oneos" doctor | grep -E '^[a-z]+ +(registry|machines|services) ' | sed -E 's/ +/ /g; s/ 360[0-9] s / 3600 s /')"
 }
 
 # one ID STATE [MORE]: a line of machines/all.jsonl
@@ -215,7 +257,7 @@ registry() {
     check 'registry: what else' 64 "*'flush' is neither dump nor log*usage: oneos registry dump|log*" "$oneos" registry flush
     check 'registry of nothing' 64 '*usage: oneos registry*' "$oneos" registry
     check 'registry of what is no machine' 64 "*'..' is not*" "$oneos" registry dump ..
-    check 'registry of a machine that is not there' 125 '*machines/C/registry: there is no such file' "$oneos" registry dump C
+    check 'registry of a machine that is not there' 125 '*there is no machine '\''C'\'': *' "$oneos" registry dump C
     check 'registry dump into a full disk' 125 '*standard output cannot be written: No space*' sh -c '"$0" registry dump >/dev/full' "$oneos"
     echo 'not a line' >"$T/tree/machines/A/registry.log"
     check 'a log that is not one' 125 '*cannot be understood: not a line' "$oneos" registry log --json
@@ -242,20 +284,41 @@ run_commands() {
         sh -c '"$0" run -- sh -c "echo out; echo err >&2; exit 7" 2>/dev/null' "$oneos"
     check 'run: not found' 127 'oneos: nonsense: *' "$oneos" run nonsense
     check 'run: not executable' 126 'oneos: /etc/passwd: *' "$oneos" run /etc/passwd
+    check 'run on a machine: not found' 127 'oneos: nonsense: *' "$oneos" run @A nonsense
     check 'run: killed' 137 '' "$oneos" run -- sh -c 'kill -9 $$'
-    check 'run: lost' 125 '*partial*A.* was lost with machine A*' "$oneos" run lose
+    check 'run: lost' 125 '*partial*job * was lost with machine A*' "$oneos" run lose
+    check 'run on a machine: lost' 125 '*partial*A.* was lost with machine A*not known*' "$oneos" run @A lose
+    check 'run: its time was over' 124 '*job * took longer than its timeout' "$oneos" run late
     check 'run on a machine, with a variable' 0 'a  b' "$oneos" run @A FOO='a  b' sh -c 'echo "$FOO"'
+    check 'run a job, with a variable' 0 'a  b' "$oneos" run FOO='a  b' sh -c 'echo "$FOO"'
     check 'run -l' 0 'x' "$oneos" run -l A -- echo x
-    check 'run on no machine' 125 "*no machine 'B'*" "$oneos" run @B true
+    check 'run where the scheduler finds none' 125 'oneos: @nope fits no machine*' "$oneos" run @nope true
     check 'run: a script of several lines' 0 'a?b  c' "$oneos" run sh -c 'echo a
 echo "b  c"'
-    check 'run: a selector' 125 '*needs the scheduler*' "$oneos" run @gpu=1 true
-    check 'run --cpus' 125 '*need the scheduler*' "$oneos" run --cpus 3 true
+    check 'run by a selector, with what it needs' 0 "it's" "$oneos" run -l 'gpu=1,cores>=2' --cpus 2 --memory 1GiB -- echo "it's"
+    same 'the lines that were written' "set cpus 2;set memory 1GiB;run @'gpu=1,cores>=2' echo 'it'\\''s'" \
+        "$(grep -A20 '^set cpus' "$T/mnt/jobs/1/lines" | grep -v '^set env' | head -3 | paste -sd';')"
+    check 'a command that looks like a selector' 127 'oneos: @x: *' "$oneos" run -- A=1 @x
+    check 'run --cpus none' 64 "*'many' is not a number of cpus*" "$oneos" run --cpus many true
     check 'run: a line that is too long' 126 '*too long*' \
         bash -c '"$0" run -- $(seq 1 100000)' "$oneos"
-    check 'run -d' 0 'A.[0-9]*' "$oneos" run -d true
+    check 'run -d' 0 '[0-9]*' "$oneos" run -d true
+    check 'run -d on a machine' 0 'A.[0-9]*' "$oneos" run -d @A true
+    check 'run -t needs a machine' 125 '*a terminal needs a machine*' "$oneos" run -t @gpu true
     check 'run passes only what a login has' 0 '' \
         env ONEOS_SECRET=1 SECRET=1 "$oneos" run -- sh -c 'env | grep SECRET; true'
+}
+
+each_of_machines() {
+    check 'each: what is equal is printed once' 0 '--- A D:?x' "$oneos" each gpu -- echo x
+    check 'each by id' 0 '--- D:?x  y' "$oneos" each D echo 'x  y'
+    check 'each: the worst status' 7 '--- A D (exit 7):?bad' "$oneos" each @gpu -- sh -c 'echo bad >&2; exit 7'
+    check 'each: what is not equal' 0 '--- A:?[12]?--- D:?[12]' "$oneos" each gpu -- sh -c 'mkdir "$0" 2>&- && echo 1 || echo 2' "$T/one"
+    check 'each: who is dead is said' 125 'oneos: B is dead: it was left out?--- A D:?x' "$oneos" each '*' -- echo x
+    check 'each: nobody' 125 "*no machine fits 'nope'*" "$oneos" each nope -- true
+    check 'each: no selector' 64 '*' "$oneos" each 'a b,,' -- true
+    check 'each: no command' 64 '*each needs a command*' "$oneos" each gpu --
+    check 'each --json' 0 '{"schema":1,"machine":"A","exit":0,"output":"x\\n"}?*"D"*' "$oneos" --json each gpu echo x
 }
 
 run_streams() {
@@ -272,7 +335,7 @@ run_streams() {
     exec 8<>"$T/never"
     same 'input that never ends does not hold the end' 'x' "$(timeout 20 "$oneos" run -- echo x <"$T/never")"
     exec 8>&-
-    check 'output that cannot be written' 125 '*stdout of A.* cannot be written here: No space*' \
+    check 'output that cannot be written' 125 '*stdout of [0-9]* cannot be written here: No space*' \
         sh -c '"$0" run -- echo x >/dev/full' "$oneos"
     head -c 30000000 /dev/urandom >"$T/data"
     same '30 MB there and back' "$(sha256sum <"$T/data")" "$(timeout 60 "$oneos" run -- cat <"$T/data" | sha256sum)"
@@ -307,14 +370,21 @@ run_signals() {
         'kill -TSTP $pid
          until grep -qs "State:.*stopped" /proc/$pid/status; do [ $SECONDS -lt $((since + 20)) ] || break; done
          kill -CONT $pid; kill -USR2 $pid' 5
-    same 'the lines that were written' 1 "$(grep -c '^stop$' "$T/mnt/procs/A.1/lines")"
+    same 'the lines that were written' 1 "$(grep -c '^signal STOP$' "$T/mnt/jobs/1/lines")"
+    "$oneos" run pend >/dev/null 2>&1 </dev/null &
+    pid=$!
+    until grep -qx 'run pend' "$T/mnt/jobs/1/lines"; do sleep 0.02; done
+    until grep -qs 'SigCgt:.*[4-7c-f]...$' "/proc/$pid/status"; do sleep 0.02; done
+    kill $pid
+    wait $pid
+    same 'what ends a job that waits cancels it' '143 1' "$? $(grep -cx cancel "$T/mnt/jobs/1/lines")"
 }
 
 run_terminal() {
     command -v script >/dev/null || return
     same 'run -t asks for a terminal of this size' 'tty 33 77' \
         "$(script -qec "stty rows 33 cols 77; '$oneos' run -t true" /dev/null </dev/null >/dev/null 2>&1
-           grep '^tty 33' "$T/mnt/procs/A.1/lines")"
+           grep '^tty 33' "$T/mnt/jobs/1/lines")"
     same 'the terminal is as before' 'icanon' \
         "$(script -qec "'$oneos' run -t true; stty -a" /dev/null </dev/null | grep -ow '[-]*icanon')"
 }
@@ -324,14 +394,16 @@ usage
 export ONEOS_MOUNT=$T/tree
 tables
 processes
+jobs_of_files
 machines
 doctor_of_trees
 registry
 keys_of_doctor
 only_files
-if [ -w /dev/fuse ] && mkdir "$T/mnt" && tests/unit/fake_tree "$T/mnt" 2>/dev/null; then
+if [ -w /dev/fuse ] && mkdir "$T/mnt" && env --default-signal=HUP,INT,QUIT tests/unit/fake_tree "$T/mnt" 2>/dev/null; then
     export ONEOS_MOUNT=$T/mnt
     run_commands
+    each_of_machines
     run_streams
     run_signals
     run_terminal
