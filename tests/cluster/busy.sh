@@ -40,7 +40,7 @@ expect 'in one line' same 1 "$(wc -l <"$T/refused")"
 expect 'also one that would go to the background' eval 'on B "oneosd B 2>&1" | tee "$T/refused"; [ "${PIPESTATUS[0]}" = 69 ] && grep -qw "$(pid_of B)" "$T/refused"'
 expect 'the first was not troubled' on B grep -qx 'id B' /oneos/status
 
-name=$(on B oneos run -d -- true)
+name=$(on B oneos run -d @here true)
 expect 'A hears what this daemon publishes' eventually 5 on A test -e "/oneos/procs/$name"
 use last
 expect 'SIGTERM ends it although the mount is used' within 5000 stop B

@@ -22,6 +22,8 @@ expect '64: an unknown option' refused 64 frob oneosd A --frob
 expect '64: an id that is none' refused 64 'a/b' oneosd a/b
 expect '64: two ids' refused 64 "'Z'" oneosd A Z
 expect '64: a port that is none' refused 64 70000 oneosd A --listen :70000
+expect '64: an output limit that is none' refused 64 12parsecs oneosd A --output-limit 12parsecs
+expect '64: one that is too small' refused 64 64KiB oneosd A --output-limit 1K
 expect '64: a level that is none' refused 64 loud oneosd A --log-level loud
 expect '64: a descriptor that is none' refused 64 ready-fd oneosd A --ready-fd x
 expect '64: a descriptor that is not open' refused 64 ready-fd oneosd A --ready-fd 77

@@ -27,7 +27,7 @@ expect 'C is listed as pending, and lists them so' eventually 5 'state_is A C pe
 expect 'status counts it' on A 'grep -qx "machines_alive 2" /oneos/status && grep -qx "machines_pending 1" /oneos/status'
 expect 'each has its own cluster' eval '[ "$(on A grep ^cluster /oneos/status)" != "$(on C grep ^cluster /oneos/status)" ]'
 
-p=$(on A 'oneos run -d -- sleep 1000')
+p=$(on A 'oneos run -d @here sleep 1000')
 expect 'C sees no process of the others' on C '[ -z "$(ls /oneos/procs | grep -v -x -e all.jsonl -e clone -e error)" ]'
 expect 'it cannot run anything there' on C 'call read /oneos/machines/A/load 2>&1 | grep -qx EHOSTUNREACH && ! timeout 10 oneos run -l A -- true'
 expect 'nor they on it' on A '! timeout 10 oneos run -l C -- true'

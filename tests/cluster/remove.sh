@@ -9,7 +9,7 @@ for file in pipes/ctl pipes/status pipes/error status ctl machines/A/ctl machine
     expect "$file cannot be removed" on A "! rm -f /oneos/$file && [ -e /oneos/$file ]"
 done
 expect 'nor a directory' on A '! rmdir /oneos/pipes && ! rmdir /oneos/machines/A && ! rmdir /oneos/procs'
-p=$(on A 'oneos run -d -- sleep 1000')
+p=$(on A 'oneos run -d @here sleep 1000')
 on A 'touch /oneos/pipes/one /oneos/pipes/two'
 if on A setpriv --reuid=65534 --clear-groups true 2>/dev/null; then
     on A setpriv --reuid=65534 --clear-groups touch /oneos/pipes/own
@@ -22,5 +22,5 @@ expect 'of all that the owner removes, the pipes are gone' on A '[ ! -e /oneos/p
 on A find /oneos -delete 2>/dev/null || true
 expect 'the daemon runs' running A
 expect 'and the process' on A "grep -qx 'state running' /oneos/procs/$p/status"
-expect 'all else is there' on A 'cat /oneos/README /oneos/status /oneos/pipes/status /oneos/machines/A/info && oneos run -- true'
+expect 'all else is there' on A 'cat /oneos/README /oneos/status /oneos/pipes/status /oneos/machines/A/info && oneos run @here true'
 finish

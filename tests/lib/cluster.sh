@@ -345,6 +345,21 @@ launch()
     daemon[$id]=$!
 }
 
+# shift_clock ID SECONDS: the clock (CLOCK_REALTIME) of what with_clock starts on that machine is so much ahead of this
+# computer's, or behind where it is negative; at once, also for what runs already.
+shift_clock()
+{
+    printf '%12d\n' "$2" 1<>"$T/$1/clock"
+}
+
+# with_clock ID: sets the words with which a command gets the clock of that machine. Nothing can be loaded before a
+# sanitizer.
+with_clock()
+{
+    [ -e "$T/$1/clock" ] || shift_clock "$1" 0
+    with_clock=(env "LD_PRELOAD=$BUILD/tests/lib/clock_shift.so" "ONEOS_CLOCK_SHIFT=$T/$1/clock")
+}
+
 running()
 {
     [ -n "${daemon[$1]:-}" ] && [ ! -s "$T/$1/status" ]

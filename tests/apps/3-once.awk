@@ -1,0 +1,3 @@
+# Drops what was recorded twice: the same taxi at the same time.
+BEGIN { FS = "," }
+!seen[$2, $4]++

@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# Jobs that run, on two machines: by the files below jobs/ and by oneos; how they end, what they say, what stops them, and
+# whose they are.
+# shellcheck disable=SC2016 # code for the machines
+LIMIT=180
+. "$(dirname "$0")/../lib/cluster.sh"
+. "$LIB/jobs.sh"
+machines A B
+start A
+start B --label gpu --label zone=lab
+expect 'they see each other' eventually 5 'on A grep -qx alive /oneos/machines/B/state && on B grep -qx alive /oneos/machines/A/state'
+expect 'a scheduler runs' eventually 10 on A grep -qx 'state running' /oneos/services/scheduler/status
+expect 'and B is known to have the label' eventually 3 on A grep -qx gpu /oneos/machines/B/labels
+
+# job LINES: makes a job of them on A, and prints its name.
+job() { on A bash -c 'printf "%s\n" "$1" | call clone /oneos/jobs/clone 2>/dev/null' bash "$1"; }
+
+# ends NAME: how it ended, within 15 s.
+ends() { on A timeout 15 cat "/oneos/jobs/$1/wait"; }
+
+# goes LINES WANTED [STATE]: such a job ends so.
+goes()
+{
+    local name
+    name=$(job "$1")
+    same "$2" "$(ends "$name")" || { on A cat "/oneos/jobs/$name/status" "/oneos/jobs/$name/why"; return 1; }
+    [ -z "${3:-}" ] || on A grep -x "state $3" "/oneos/jobs/$name/status"
+}
+
+# ---- how jobs end ----
+
+expect 'true' goes 'run true' 'exit 0' done
+expect 'false' goes 'run false' 'exit 1' failed
+for n in 2 128 255; do
+    expect "exit $n" goes "run sh -c 'exit $n'" "exit $n" failed
+done
+expect 'a signal' goes "run sh -c 'kill -9 \$\$'" 'signal KILL' failed
+expect 'the last of a pipeline counts' goes 'run false | true' 'exit 0' done
+expect 'no such command' goes 'run no-such-command' 'exit 127' failed
+expect 'it says so' on A 'grep "^words .*no-such-command" /oneos/jobs/last/status && grep no-such-command /oneos/jobs/last/why'
+expect 'not executable' goes 'run /etc/passwd' 'exit 126' failed
+expect 'no such directory' goes $'set cwd /nowhere\nrun true' 'exit 126' failed
+expect 'its time is over' goes $'set timeout 300ms\nrun sleep 1000' timeout failed
+
+# ---- what they say ----
+
+expect 'output' same 'hello' "$(n=$(job 'run echo hello') && ends "$n" >/dev/null && on B timeout 5 cat "/oneos/jobs/$n/stdout")"
+expect 'errors' same 'oops' "$(n=$(job "run sh -c 'echo oops >&2'") && ends "$n" >/dev/null && on B timeout 5 cat "/oneos/jobs/$n/stderr")"
+expect 'a pipeline across machines' same 'A B' "$(n=$(job "run @A uname -n | @B sh -c 'read x; echo \$x \$(uname -n)'") && ends "$n" >/dev/null &&
+    on A timeout 5 cat "/oneos/jobs/$n/stdout")"
+expect 'files of the machine where it was made' on A 'echo in >'"$T"'/A/in && n=$(echo "run @B cat < '"$T"'/A/in > '"$T"'/A/out" | call clone /oneos/jobs/clone 2>/dev/null) &&
+    timeout 15 grep -x "exit 0" /oneos/jobs/$n/wait && grep -x in '"$T"'/A/out'
+expect 'input' on A 'n=$(echo "run @B cat" | call clone /oneos/jobs/clone 2>/dev/null) && echo typed >/oneos/jobs/$n/stdin && timeout 15 cat /oneos/jobs/$n/stdout | grep -x typed &&
+    timeout 15 grep -x "exit 0" /oneos/jobs/$n/wait'
+expect 'variables' same 'x y B' "$(n=$(job $'set env V="x y"\nrun @B sh -c \'echo "$V" "$ONEOS_ID"\'') && ends "$n" >/dev/null && on A timeout 5 cat "/oneos/jobs/$n/stdout")"
+expect 'an array' eval 'n=$(job $'\''set array 1-3\nrun sh -c "echo i=\\$ONEOS_ARRAY_INDEX"'\'') && ends "$n" && on A grep -x "elements_done 3" /oneos/jobs/$n/status &&
+    same "i=1 i=2 i=3" "$(on A "cat /oneos/jobs/$n.{1,2,3}/stdout | xargs")"'
+
+# ---- oneos ----
+
+expect 'run' same 'hi' "$(on A 'echo hi | oneos run cat')"
+expect 'run by a label' same B "$(on A oneos run @gpu uname -n)"
+expect 'run by what it must have' same B "$(on A oneos run -l 'zone=lab,cores>=1' -- uname -n)"
+expect 'its status' eval 'on A oneos run -- sh -c "exit 7"; [ $? = 7 ]'
+expect 'its standard error' same 'bad 3' "$(on A 'said=$(oneos run -- sh -c "echo bad >&2; exit 3" 2>&1 >/dev/null); echo $said $?')"
+expect 'not found' on A 'said=$(oneos run no-such-command 2>&1); rc=$?; echo "$said"; [ $rc = 127 ] && echo "$said" | grep "^oneos: .*no-such-command"'
+expect 'a megabyte there and back' on A 'head -c 1000000 /dev/urandom >'"$T"'/m && oneos run @B cat <'"$T"'/m | cmp - '"$T"'/m'
+expect 'detached' on A 'n=$(oneos run -d -- sleep 1000) && timeout 5 sh -c "until grep -qx \"state running\" /oneos/jobs/$n/status; do sleep 0.05; done" &&
+    oneos jobs | grep "^$n .*running.*sleep 1000" && oneos kill $n && timeout 10 oneos wait $n; [ $? = 143 ]'
+in_bg int A 'exec oneos run -- sleep 1000'
+expect 'it runs' eventually 5 on A 'grep -x "state running" /oneos/jobs/last/status'
+signal int INT
+expect 'Ctrl-C reaches it' same 130 "$(result 5 int)"
+in_bg waits A 'exec oneos run --cpus 1 -l gpu,zone=lab -- sh -c "sleep 1000"'
+expect 'each' same '--- A: A --- B: B' "$(on A "oneos each '*' -- uname -n" | xargs)"
+expect 'each, folded' same '--- A B: x' "$(on A "oneos each '*' -- echo x" | xargs)"
+expect 'top' on A 'oneos top | grep -E "^A .*alive" && oneos top | grep "sleep 1000"'
+signal waits TERM
+expect 'and goes' same 143 "$(result 5 waits)"
+expect 'logs' on A 'n=$(oneos run -d @gpu sh -c "echo out; echo err >&2") && oneos wait $n && [ "$(oneos logs $n 2>&1 | sort | xargs)" = "err out" ]'
+
+# ---- held, ordered, cancelled ----
+
+expect 'a held job waits' on A 'n=$(printf "hold\nrun true\n" | call clone /oneos/jobs/clone 2>/dev/null) && sleep 0.3 && grep -x "state held" /oneos/jobs/$n/status &&
+    echo release >/oneos/jobs/$n/ctl && timeout 10 grep -x "exit 0" /oneos/jobs/$n/wait'
+expect 'one after another' on A 'a=$(oneos run -d -- sh -c "sleep 0.5; echo a >'"$T"'/order") && b=$(printf "set after $a\nrun sh -c \"echo b >>'"$T"'/order\"\n" | call clone /oneos/jobs/clone 2>/dev/null) &&
+    timeout 10 grep -x "exit 0" /oneos/jobs/$b/wait && [ "$(xargs <'"$T"'/order)" = "a b" ]'
+expect 'cancel ends it' on A 'n=$(oneos run -d -- sleep 1000) && timeout 5 sh -c "until grep -qx \"state running\" /oneos/jobs/$n/status; do sleep 0.05; done" &&
+    oneos cancel $n && timeout 15 grep -x cancelled /oneos/jobs/$n/wait && grep -x "cancelled_by root" /oneos/jobs/$n/status'
+expect 'a job that is over takes no signal' on A 'echo signal TERM | call write /oneos/jobs/last/ctl 2>&1 | grep -x ESRCH'
+expect 'its processes are below it, and lead to it' on A 'n=$(oneos run -d @gpu sleep 1000) && timeout 5 sh -c "until ls /oneos/jobs/$n/procs | grep -q B; do sleep 0.05; done" && p=$(ls /oneos/jobs/$n/procs) &&
+    grep -x "state running" /oneos/jobs/$n/procs/$p/status && [ "$(readlink /oneos/procs/$p/job)" = ../../jobs/$n ] && oneos cancel $n'
+
+# ---- users ----
+
+if [ "$(id -u)" = 0 ] && getent passwd daemon bin >/dev/null; then
+    as() { on "$2" setpriv --reuid "$1" --regid "$1" --clear-groups env HOME=/ "PATH=$PATH" bash -c "$3"; }
+    n=$(as daemon A "oneos run -d @gpu -- sh -c 'id -un; exec sleep 1000'")
+    expect 'it runs as its user on the other machine' eventually 5 'on B "ps -o user= -C sleep" | grep -qx daemon'
+    expect 'who reads what it says' same daemon "$(as daemon A "timeout 5 head -n 1 /oneos/jobs/$n/stdout")"
+    expect 'nobody else does' as bin A "call read /oneos/jobs/$n/stdout 2>&1 >/dev/null | grep -x EACCES"
+    expect 'nor signals it' as bin B "echo signal KILL | call write /oneos/jobs/$n/ctl 2>&1 | grep -x EPERM"
+    expect 'nor cancels it' as bin B "! oneos cancel $n"
+    expect 'root does' on B "oneos cancel $n && timeout 15 grep -x cancelled /oneos/jobs/$n/wait"
+fi
+
+# ---- a process for which nobody names a machine ----
+
+full=$(submit A "cpus $(on A nproc)" -- '@A sleep 1000')
+expect 'the cores of A are promised' eventually 10 'in_state $full running && on A grep -qx "allocated_cpus $(on A nproc)" /oneos/machines/A/load'
+expect 'procs/clone goes where there is room' eventually 10 "on A 'exec 3<>/oneos/procs/clone && read -r name <&3 && echo exec uname -n >&3 && timeout 5 grep -x B /oneos/procs/\$name/stdout'"
+on A "echo cancel >$J/$full/ctl"
+
+# ---- many ----
+
+t=$(now_ms)
+on A 'for i in {1..200}; do echo run true; done | call write /oneos/jobs/ctl'
+expect 'two hundred jobs end' eventually 60 on A '! grep -E "\"state\":\"(pending|running)\"" /oneos/jobs/all.jsonl'
+echo "# 200 jobs: $(($(now_ms) - t)) ms"
+expect 'all of them well' on A '[ "$(grep -F "\"run\":\"true\"" /oneos/jobs/all.jsonl | grep -cF "\"state\":\"done\"")" -ge 200 ]'
+expect 'an ended one is forgotten' on A 'n=$(readlink /oneos/jobs/last) && rmdir /oneos/jobs/$n && ! ls /oneos/jobs/$n 2>/dev/null'
+finish
