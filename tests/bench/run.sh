@@ -3,14 +3,15 @@
 #
 # Three machines in namespaces (tests/lib/cluster.sh), one table. A measure and its baseline take turns within
 # one run, and medians are compared: the ratios hold better than the figures. Sections: idle run stream
-# neighbours pipe files registry; without one, all. In the environment: MIB (1024), what a stream carries;
-# ROUNDS (7) of streams; COMMANDS (60), how often `true` is run; see registry.sh for its own.
+# neighbours pipe files jobs registry; without one, all. In the environment: MIB (1024), what a stream carries;
+# ROUNDS (7) of streams; COMMANDS (60), how often `true` is run; see registry.sh and jobs.sh for their own.
 #
 # Where others load the machine, `chrt -r 20 make bench` gives nearly the figures of an idle one.
 LIMIT=${LIMIT:-3000}
 . "$(dirname "$0")/../lib/cluster.sh"
 . "$(dirname "$0")/../lib/told.sh"
 . "$(dirname "$0")/registry.sh"
+. "$(dirname "$0")/jobs.sh"
 
 MIB=${MIB:-1024} ROUNDS=${ROUNDS:-7} COMMANDS=${COMMANDS:-60} IDLE=${IDLE:-30}
 BENCH=$BUILD/tests/bench
@@ -284,7 +285,7 @@ daemons_end()
     ssh_end
 }
 
-[ $# -gt 0 ] || set -- idle run stream neighbours pipe files registry
+[ $# -gt 0 ] || set -- idle run stream neighbours pipe files jobs registry
 [ "$*" = registry ] || daemons_begin
 echo "# $(nproc) cores, Linux $(uname -r), load average $(head -c 14 /proc/loadavg), $(chrt -p $$ | sed -n 's/.*policy: //p')"
 # shellcheck disable=SC2059
