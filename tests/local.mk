@@ -14,11 +14,11 @@ AM_TESTS_ENVIRONMENT = \
 EXTRA_DIST += tests/lib/cluster.sh tests/lib/machine.sh tests/lib/told.sh tests/lib/tsan.supp
 
 check_PROGRAMS += tests/lib/bytes tests/lib/call tests/lib/readers
-check_PROGRAMS += tests/lib/earlier.so
-tests_lib_earlier_so_SOURCES = tests/lib/earlier.c
-tests_lib_earlier_so_CFLAGS = $(ONEOS_CFLAGS) -fPIC
-tests_lib_earlier_so_LDFLAGS = -shared
-tests_lib_earlier_so_LDADD = -ldl
+check_PROGRAMS += tests/lib/clock_shift.so
+tests_lib_clock_shift_so_SOURCES = tests/lib/clock_shift.c
+tests_lib_clock_shift_so_CFLAGS = $(ONEOS_CFLAGS) -fPIC
+tests_lib_clock_shift_so_LDFLAGS = -shared
+tests_lib_clock_shift_so_LDADD = -ldl
 tests_lib_bytes_SOURCES = tests/lib/bytes.c
 tests_lib_call_SOURCES = tests/lib/call.c
 tests_lib_readers_SOURCES = tests/lib/readers.c

@@ -33,3 +33,14 @@ tests_sim_sim_consensus_SOURCES = tests/sim/sim_consensus.c tests/sim/cons_world
 tests_sim_sim_consensus_SOURCES += tests/sim/cons_disk.c tests/sim/cons_client.c
 tests_sim_sim_consensus_SOURCES += tests/lib/linear.c tests/lib/linear.h
 tests_sim_sim_consensus_LDADD = libsim.a libcluster.a libbase.a $(CLUSTER_LIBS) $(BASE_LIBS)
+
+check_PROGRAMS += tests/sim/sim_jobs
+TESTS += tests/sim/sim_jobs
+tests_sim_sim_jobs_SOURCES = tests/sim/sim_jobs.c tests/sim/jobs_world.c tests/sim/jobs_world.h
+tests_sim_sim_jobs_SOURCES += tests/sim/jobs_procs.c tests/sim/jobs_sched.c
+tests_sim_sim_jobs_SOURCES += tests/lib/registry_model.c tests/lib/registry_model.h
+tests_sim_sim_jobs_LDADD = libsim.a libsched.a libcluster.a libbase.a $(CLUSTER_LIBS) $(BASE_LIBS)
+check_PROGRAMS += tests/sim/sim_sched
+TESTS += tests/sim/sim_sched
+tests_sim_sim_sched_SOURCES = tests/sim/sim_sched.c $(SCHED_WORLD_SOURCES)
+tests_sim_sim_sched_LDADD = libsim.a $(SCHED_WORLD_LIBS)

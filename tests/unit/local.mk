@@ -70,6 +70,12 @@ tests_unit_test_init_life_SOURCES = tests/unit/test_init_life.c
 tests_unit_test_init_life_SOURCES += tests/unit/init_fixture.c tests/unit/init_fixture.h
 tests_unit_test_init_life_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_init_jobs
+TESTS += tests/unit/test_init_jobs
+tests_unit_test_init_jobs_SOURCES = tests/unit/test_init_jobs.c
+tests_unit_test_init_jobs_SOURCES += tests/unit/init_fixture.c tests/unit/init_fixture.h
+tests_unit_test_init_jobs_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_init_proto
 TESTS += tests/unit/test_init_proto
 tests_unit_test_init_proto_SOURCES = tests/unit/test_init_proto.c
@@ -132,10 +138,21 @@ TESTS += tests/unit/test_tree
 tests_unit_test_tree_SOURCES = tests/unit/test_tree.c
 tests_unit_test_tree_LDADD = libtree.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_tree_lines
+TESTS += tests/unit/test_tree_lines
+tests_unit_test_tree_lines_SOURCES = tests/unit/test_tree_lines.c
+tests_unit_test_tree_lines_LDADD = libtree.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_jobs_rows
+TESTS += tests/unit/test_jobs_rows
+tests_unit_test_jobs_rows_SOURCES = tests/unit/test_jobs_rows.c
+tests_unit_test_jobs_rows_SOURCES += tests/unit/job_kit.h tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_jobs_rows_LDADD = libtree.a $(JOB_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_rows
 TESTS += tests/unit/test_rows
 tests_unit_test_rows_SOURCES = tests/unit/test_rows.c
-tests_unit_test_rows_LDADD = libtree.a librun.a libcluster.a libnet.a libbase.a $(CLUSTER_LIBS) $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+tests_unit_test_rows_LDADD = libtree.a libsched.a librun.a libcluster.a libnet.a libbase.a $(CLUSTER_LIBS) $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 dist_check_SCRIPTS += tests/unit/test_man.sh
 TESTS += tests/unit/test_man.sh
 
@@ -180,8 +197,28 @@ tests_unit_test_proc_file_LDADD = librun.a libnet.a libbase.a $(NET_LIBS) $(BASE
 
 check_PROGRAMS += tests/unit/test_procs
 TESTS += tests/unit/test_procs
-tests_unit_test_procs_SOURCES = tests/unit/test_procs.c tests/unit/runkit.h
+tests_unit_test_procs_SOURCES = tests/unit/test_procs.c tests/unit/procs_kit.h tests/unit/runkit.h
 tests_unit_test_procs_LDADD = librun.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_procs_job
+TESTS += tests/unit/test_procs_job
+tests_unit_test_procs_job_SOURCES = tests/unit/test_procs_job.c tests/unit/procs_kit.h tests/unit/runkit.h
+tests_unit_test_procs_job_LDADD = librun.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_procs_wire
+TESTS += tests/unit/test_procs_wire
+tests_unit_test_procs_wire_SOURCES = tests/unit/test_procs_wire.c tests/unit/procs_kit.h tests/unit/runkit.h
+tests_unit_test_procs_wire_LDADD = librun.a libnet.a libbase.a $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_source
+TESTS += tests/unit/test_source
+tests_unit_test_source_SOURCES = tests/unit/test_source.c tests/unit/runkit.h
+tests_unit_test_source_LDADD = $(RUN_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_proc_slots
+TESTS += tests/unit/test_proc_slots
+tests_unit_test_proc_slots_SOURCES = tests/unit/test_proc_slots.c tests/unit/runkit.h
+tests_unit_test_proc_slots_LDADD = $(RUN_TEST_LIBS)
 
 REGISTRY_TEST_LIBS = libcluster.a libnet.a libbase.a $(CLUSTER_LIBS) $(NET_LIBS) $(BASE_LIBS) $(UNIT_LIBS)
 
@@ -302,3 +339,90 @@ TESTS += tests/unit/test_raft_disk_fail
 tests_unit_test_raft_disk_fail_SOURCES = tests/unit/test_raft_disk_fail.c
 tests_unit_test_raft_disk_fail_SOURCES += tests/unit/diskkit.h tests/unit/tempdir.h
 tests_unit_test_raft_disk_fail_LDADD = $(DISK_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_runner
+TESTS += tests/unit/test_runner
+tests_unit_test_runner_SOURCES = tests/unit/test_runner.c
+tests_unit_test_runner_LDADD = libsched.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+JOB_TEST_LIBS = libsched.a $(REGISTRY_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_job
+TESTS += tests/unit/test_job
+tests_unit_test_job_SOURCES = tests/unit/test_job.c
+tests_unit_test_job_LDADD = $(JOB_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_job_cmd
+TESTS += tests/unit/test_job_cmd
+tests_unit_test_job_cmd_SOURCES = tests/unit/test_job_cmd.c tests/unit/job_kit.h
+tests_unit_test_job_cmd_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_job_cmd_LDADD = $(JOB_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_job_model
+TESTS += tests/unit/test_job_model
+tests_unit_test_job_model_SOURCES = tests/unit/test_job_model.c tests/unit/job_kit.h
+tests_unit_test_job_model_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_job_model_LDADD = $(JOB_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_scheduler
+TESTS += tests/unit/test_scheduler
+tests_unit_test_scheduler_SOURCES = tests/unit/test_scheduler.c tests/unit/job_kit.h
+tests_unit_test_scheduler_SOURCES += tests/unit/scheduler_kit.h
+tests_unit_test_scheduler_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_scheduler_LDADD = $(JOB_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_scheduler_whole
+TESTS += tests/unit/test_scheduler_whole
+tests_unit_test_scheduler_whole_SOURCES = tests/unit/test_scheduler_whole.c tests/unit/job_kit.h
+tests_unit_test_scheduler_whole_SOURCES += tests/unit/scheduler_kit.h
+tests_unit_test_scheduler_whole_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_scheduler_whole_LDADD = $(JOB_TEST_LIBS)
+SCHED_TEST_LIBS = libsched.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_run_line
+TESTS += tests/unit/test_run_line
+tests_unit_test_run_line_SOURCES = tests/unit/test_run_line.c
+tests_unit_test_run_line_LDADD = $(SCHED_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_selector
+TESTS += tests/unit/test_selector
+tests_unit_test_selector_SOURCES = tests/unit/test_selector.c
+tests_unit_test_selector_LDADD = $(SCHED_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_job_spec
+TESTS += tests/unit/test_job_spec
+tests_unit_test_job_spec_SOURCES = tests/unit/test_job_spec.c
+tests_unit_test_job_spec_LDADD = $(SCHED_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_plan
+TESTS += tests/unit/test_plan
+tests_unit_test_plan_SOURCES = tests/unit/test_plan.c
+tests_unit_test_plan_LDADD = $(SCHED_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_probe
+TESTS += tests/unit/test_probe
+tests_unit_test_probe_SOURCES = tests/unit/test_probe.c tests/unit/tempdir.h
+tests_unit_test_probe_LDADD = $(SCHED_TEST_LIBS)
+
+# Looking at files and the bus are the test's own here.
+check_PROGRAMS += tests/unit/test_probes
+TESTS += tests/unit/test_probes
+tests_unit_test_probes_SOURCES = tests/unit/test_probes.c
+tests_unit_test_probes_LDADD = $(SCHED_TEST_LIBS)
+
+
+
+SCHED_WORLD_SOURCES = tests/lib/sched_world.c tests/lib/sched_world.h
+SCHED_WORLD_LIBS = libsched.a libcluster.a libnet.a libbase.a $(CLUSTER_LIBS) $(NET_LIBS) $(BASE_LIBS)
+
+check_PROGRAMS += tests/unit/test_sched
+TESTS += tests/unit/test_sched
+tests_unit_test_sched_SOURCES = tests/unit/test_sched.c $(SCHED_WORLD_SOURCES)
+tests_unit_test_sched_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sched_queue
+TESTS += tests/unit/test_sched_queue
+tests_unit_test_sched_queue_SOURCES = tests/unit/test_sched_queue.c $(SCHED_WORLD_SOURCES)
+tests_unit_test_sched_queue_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_sched_ahead
+TESTS += tests/unit/test_sched_ahead
+tests_unit_test_sched_ahead_SOURCES = tests/unit/test_sched_ahead.c $(SCHED_WORLD_SOURCES)
+tests_unit_test_sched_ahead_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
