@@ -28,6 +28,7 @@ struct daemon {
     struct tree *tree;
     struct fusefs *fs;
     struct probes *probes;
+    char near[ID_MAX]; /* what the scheduler was told last of where data is */
     uv_signal_t term, intr;
     uv_timer_t stopping, trimming, patience, publishing;
     uint64_t trim_all_ms; /* when the heap is trimmed next, come what may */

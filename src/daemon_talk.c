@@ -215,7 +215,15 @@ static void ask_probe(void *arg, uint64_t id, const char *machine, const struct 
     free(q);
 }
 
-const struct scheduler_ops daemon_scheduler_ops = { .probe = ask_probe };
+static const char *tell_near(void *arg, const char *path)
+{
+    struct daemon *d = arg;
+
+    near_machine(&d->sys, path, d->near);
+    return *d->near ? d->near : NULL;
+}
+
+const struct scheduler_ops daemon_scheduler_ops = { .probe = ask_probe, .near = tell_near };
 
 /* A channel that another machine opened: data loop; the tree is the core's. */
 struct incoming {

@@ -16,3 +16,4 @@ libtree_a_SOURCES += src/tree/services.c src/tree/registry_call.c src/tree/regis
 libtree_a_SOURCES += src/tree/jobs.c src/tree/jobs_private.h
 libtree_a_SOURCES += src/tree/jobs_ctl.c src/tree/jobs_show.c src/tree/jobs_admit.c
 libtree_a_SOURCES += src/tree/joblist.c src/tree/joblist.h
+libtree_a_SOURCES += src/tree/near.c

@@ -49,6 +49,9 @@ int clone_process(struct tree_call *call);
 /* What a machine has promised to jobs: of its cores and memory at most all. */
 void machine_promised(struct system *sys, const char *id, struct promised *out);
 
+/* The machine that has the data of a path under /oneos; "": nobody knows. */
+void near_machine(struct system *sys, const char *path, char id[ID_MAX]);
+
 /* The rows of the registry below machines/ID/. */
 int open_registry(const struct tree_at *at, const char *user, int flags, struct stream **out);
 int open_registry_log(const struct tree_at *at, const char *user, int flags, struct stream **out);

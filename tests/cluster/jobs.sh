@@ -111,6 +111,15 @@ expect 'the cores of A are promised' eventually 10 'in_state $full running && on
 expect 'procs/clone goes where there is room' eventually 10 "on A 'exec 3<>/oneos/procs/clone && read -r name <&3 && echo exec uname -n >&3 && timeout 5 grep -x B /oneos/procs/\$name/stdout'"
 on A "echo cancel >$J/$full/ctl"
 
+# ---- near its data ----
+
+on A "touch /oneos/pipes/data"
+in_bg holds B "exec 3</oneos/pipes/data; head -c 1 <&3; exec sleep 1000"
+on A "echo xy >/oneos/pipes/data"
+expect 'B holds a pipe' eventually 10 'on A grep -E "^data .* B$" /oneos/pipes/status'
+expect 'a job near it runs there' same B "$(job=$(submit A 'near /oneos/pipes/data' -- 'uname -n') && on A "timeout 20 cat $J/$job/stdout")"
+signal holds KILL
+
 # ---- many ----
 
 t=$(now_ms)
