@@ -51,7 +51,8 @@ expect '... and nothing is left' eventually 5 idle B 'sleep 7005'
 sanitized || {
     job=$(submit A -- "@B sh -c 'head -c 5000000000 /dev/zero >&2; echo the end >&2'")
     expect '5 GB to stderr' came "$job" 'exit 0' 120
-    expect '... what is kept is its end' eval "on A timeout 60 tail -c 8 $J/$job/stderr | grep -qx 'the end'"
+    expect '... what is kept is its end' eval "on A 'timeout 60 cat $J/$job/stderr 2>/dev/null | tail -c 8' | grep -qx 'the end'"
+    expect '... and who reads it is told that its beginning is gone' on A "call read $J/$job/stderr 2>&1 >/dev/null | grep -qx EIO"
     expect '... it is capped' on A "[ \$(timeout 60 cat $J/$job/stderr | wc -c) -le 2000000 ]"
     expect '... and marked' on A "grep -E 'stderr_dropped_bytes [1-9]' $J/$job/procs/*/status"
 }
