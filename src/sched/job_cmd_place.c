@@ -228,10 +228,13 @@ static int session_of(struct work *w, const json_t *cmd, struct session *s, stru
     return rc == -ENOENT || rc == -EPROTO ? 0 : rc;
 }
 
-static int check_session(const struct session *s, struct oerr *e)
+/* ... of a command that is about the session which the machine has. */
+static int same_session_of(struct work *w, const json_t *cmd, struct session *s, struct oerr *e)
 {
-    if (s->known.session == s->id)
-        return 0;
+    int rc = session_of(w, cmd, s, e);
+
+    if (rc < 0 || s->known.session == s->id)
+        return rc;
     return oerr_set(e, -ESTALE, "machine %s is in another session by now", s->machine);
 }
 
@@ -286,11 +289,9 @@ int runner_fence(struct registry_txn *t, const json_t *cmd, json_t **result, str
 {
     struct work w = { .t = t };
     struct session s;
-    int rc = session_of(&w, cmd, &s, e);
+    int rc = same_session_of(&w, cmd, &s, e);
 
     (void)result;
-    if (rc == 0)
-        rc = check_session(&s, e);
     if (rc == 0 && !s.known.fenced_us)
         rc = store_session(&w, &s, s.at ? s.at : 1);
     return work_end(&w, rc);
@@ -305,11 +306,9 @@ int job_lost(struct registry_txn *t, const json_t *cmd, json_t **result, struct 
 {
     struct work w = { .t = t };
     struct session s;
-    int rc = session_of(&w, cmd, &s, e);
+    int rc = same_session_of(&w, cmd, &s, e);
 
     (void)result;
-    if (rc == 0)
-        rc = check_session(&s, e);
     if (rc == 0 && !s.known.fenced_us)
         rc =
             oerr_set(e, -EBUSY, "machine %s is not fenced: its processes may still run", s.machine);
