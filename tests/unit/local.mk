@@ -415,12 +415,12 @@ SCHED_WORLD_LIBS = libsched.a libcluster.a libnet.a libbase.a $(CLUSTER_LIBS) $(
 
 check_PROGRAMS += tests/unit/test_sched
 TESTS += tests/unit/test_sched
-tests_unit_test_sched_SOURCES = tests/unit/test_sched.c $(SCHED_WORLD_SOURCES)
+tests_unit_test_sched_SOURCES = tests/unit/test_sched.c tests/unit/sched_kit.h $(SCHED_WORLD_SOURCES)
 tests_unit_test_sched_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_sched_queue
 TESTS += tests/unit/test_sched_queue
-tests_unit_test_sched_queue_SOURCES = tests/unit/test_sched_queue.c $(SCHED_WORLD_SOURCES)
+tests_unit_test_sched_queue_SOURCES = tests/unit/test_sched_queue.c tests/unit/sched_kit.h $(SCHED_WORLD_SOURCES)
 tests_unit_test_sched_queue_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test_sched_ahead
 TESTS += tests/unit/test_sched_ahead

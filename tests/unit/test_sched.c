@@ -1,44 +1,7 @@
 /*
  * test_sched.c - where the scheduler puts jobs: each rule, by what it asks for.
  */
-#include "tests/lib/sched_world.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-static struct world w;
-
-static int open_world(void **state)
-{
-    (void)state;
-    world_open(&w, NULL);
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    (void)state;
-    world_close(&w);
-    return 0;
-}
-
-#define WHY_HAS(name, text)                                                                        \
-    do {                                                                                           \
-        const char *why_ = world_why(&w, name);                                                    \
-        if (!strstr(why_, text))                                                                   \
-            fail_msg("why %s has no \"%s\":\n%s", name, text, why_);                               \
-    } while (0)
-
-static void go_log(const char *want)
-{
-    world_go(&w);
-    assert_string_equal(world_log(&w), want);
-}
+#include "tests/unit/sched_kit.h"
 
 static void idle_system(void **state)
 {

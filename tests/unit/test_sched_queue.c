@@ -3,44 +3,7 @@
  * is waited for; and what it does about dead machines and old jobs.
  */
 #include "sched/fair.h"
-#include "tests/lib/sched_world.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-static struct world w;
-
-static int open_world(void **state)
-{
-    (void)state;
-    world_open(&w, NULL);
-    return 0;
-}
-
-static int close_world(void **state)
-{
-    (void)state;
-    world_close(&w);
-    return 0;
-}
-
-#define WHY_HAS(name, text)                                                                        \
-    do {                                                                                           \
-        const char *why_ = world_why(&w, name);                                                    \
-        if (!strstr(why_, text))                                                                   \
-            fail_msg("why %s has no \"%s\":\n%s", name, text, why_);                               \
-    } while (0)
-
-static void go_log(const char *want)
-{
-    world_go(&w);
-    assert_string_equal(world_log(&w), want);
-}
+#include "tests/unit/sched_kit.h"
 
 /* Opens the world anew with other options. */
 static void with(const struct sched_options *o)
