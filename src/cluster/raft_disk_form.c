@@ -63,6 +63,14 @@ static void sum(struct sums *s, const struct part *v, size_t n, uint8_t out[SUM_
         abort();
 }
 
+/* There never was a version 0. */
+static int check_version(uint64_t version)
+{
+    if (version > FORM_VERSION)
+        return -EPROTONOSUPPORT;
+    return version < FORM_VERSION ? -EBADMSG : 0;
+}
+
 void state_encode(struct sums *s, const struct disk_state *st, uint8_t to[STATE_LEN])
 {
     struct wcur c = { .p = to, .end = to + STATE_LEN };
@@ -87,15 +95,21 @@ int state_decode(struct sums *s, const void *p, size_t n, struct disk_state *st)
                                  &st->first,     &st->next, &st->snap_index,
                                  &st->snap_term, &st->txn,  &st->marks };
     uint8_t digest[SUM_LEN];
+    uint64_t wiping;
+    int rc;
 
     memset(st, 0, sizeof *st);
     if (n < 8 || rcur_uint(&c, 4) != STATE_MAGIC)
         return -EBADMSG;
-    if (rcur_uint(&c, 4) > FORM_VERSION)
-        return -EPROTONOSUPPORT;
+    rc = check_version(rcur_uint(&c, 4));
+    if (rc < 0)
+        return rc;
     if (n != STATE_LEN)
         return -EBADMSG;
-    st->wiping = rcur_uint(&c, 1) & 1;
+    wiping = rcur_uint(&c, 1);
+    if (wiping > 1)
+        return -EBADMSG;
+    st->wiping = wiping;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         *fields[i] = rcur_uint(&c, 8);
     sum(s, &(struct part){ p, STATE_LEN - SHORT_SUM }, 1, digest);
@@ -189,12 +203,14 @@ int snapshot_decode_head(const uint8_t p[SNAPSHOT_HEAD], uint64_t file_len,
 {
     struct rcur c = { .p = p, .end = p + SNAPSHOT_HEAD };
     uint64_t conf_len, len;
+    int rc;
 
     memset(sn, 0, sizeof *sn);
     if (rcur_uint(&c, 4) != SNAPSHOT_MAGIC)
         return -EBADMSG;
-    if (rcur_uint(&c, 4) > FORM_VERSION)
-        return -EPROTONOSUPPORT;
+    rc = check_version(rcur_uint(&c, 4));
+    if (rc < 0)
+        return rc;
     sn->index = rcur_uint(&c, 8);
     sn->term = rcur_uint(&c, 8);
     sn->conf_index = rcur_uint(&c, 8);
