@@ -126,7 +126,7 @@ static void what_we_end_breaks_its_wire(void **state)
     struct job j;
 
     start(&d, *state);
-    p = start_wired(&j, &d, "trap 'echo last; exit 0' TERM; echo first; while :; do :; done");
+    p = start_wired(&j, &d, "trap 'trap : TERM; echo last; exit 0' TERM; echo first; while :; do :; done");
     s = wire_of(p, PROC_STDOUT);
     assert_text(s, "first\n");
     assert_int_equal(proc_end(p, SIGTERM, CAUSE_TIMEOUT, &e), 0);
@@ -168,6 +168,9 @@ static void the_death_of_oneos_init_breaks_the_wire(void **state)
     struct job j;
     FILE *f;
 
+#ifdef __SANITIZE_THREAD__
+    skip(); /* it gives oneos-init a second thread, which may keep the socket when the first is dead */
+#endif
     start(&d, *state);
     p = start_wired(&j, &d, "echo $PPID; exec sleep 1000");
     s = wire_of(p, PROC_STDOUT);
