@@ -87,7 +87,7 @@ struct runner {
     bool claim_doubt; /* one may have been made: a barrier will show */
     uint64_t claim_sent, claim_session;
 
-    uint64_t serial, report_at;
+    uint64_t serial, report_at, report_last;
     unsigned reports_out;
 
     uint64_t back_at; /* when the first that waits for room is given back; 0: none does */

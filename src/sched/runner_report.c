@@ -10,7 +10,12 @@
 
 #define REFUSED_MS 2000
 
-static void send_some(struct runner *r)
+/* While others wait here for room, ends are told together: each report costs all machines a write
+ * to their disks, and nobody's turn comes sooner by it. Far below the time for which machines are
+ * sent work ahead. */
+#define GATHER_MS 30
+
+static void send_some(struct runner *r, uint64_t now)
 {
     struct job_ended ends[REPORT_MAX];
     uint64_t serial = ++r->serial;
@@ -26,6 +31,7 @@ static void send_some(struct runner *r)
         run_to(r, run, RUN_REPORTING);
     }
     r->reports_out++;
+    r->report_last = now;
     r->fx->report(r->arg, serial, r->info.session, ends, n);
 }
 
@@ -44,6 +50,16 @@ void runner_reported(struct runner *r, uint64_t now, uint64_t serial, int rc)
     }
     if (rc < 0 && rc != -ESTALE)
         r->report_at = now + (rc == -EAGAIN ? RETRY_MS : REFUSED_MS);
+}
+
+/* When there may be a report, if anything is to be told; 0: never. */
+static uint64_t report_due(const struct runner *r)
+{
+    uint64_t at = r->list[RUN_WANTED] && r->report_last ? r->report_last + GATHER_MS : 1;
+
+    if (!r->list[RUN_ENDED] || !r->synced || r->reports_out >= REPORTS_MAX)
+        return 0;
+    return at > r->report_at ? at : r->report_at;
 }
 
 /* When the first that waits for room is given back; 0: none waits for that. */
@@ -71,11 +87,13 @@ static void give_back_waiting(struct runner *r, uint64_t now)
 
 void runner_step(struct runner *r, uint64_t now)
 {
+    uint64_t due;
+
     run_times(r, now);
     give_back_waiting(r, now);
     lease_give_back(r, now);
-    while (r->list[RUN_ENDED] && r->synced && r->reports_out < REPORTS_MAX && now >= r->report_at)
-        send_some(r);
+    while ((due = report_due(r)) != 0 && due <= now)
+        send_some(r, now);
     lease_step(r, now);
     r->back_at = back_at(r, now);
 }
@@ -91,8 +109,7 @@ uint64_t runner_next(const struct runner *r)
     uint64_t first = r->timer;
 
     sooner(&first, r->back_at);
-    if (r->list[RUN_ENDED] && r->synced && r->reports_out < REPORTS_MAX)
-        sooner(&first, r->report_at);
+    sooner(&first, report_due(r));
     if (claim_due(r))
         sooner(&first, 1);
     sooner(&first, barrier_due(r));

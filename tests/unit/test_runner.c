@@ -723,7 +723,34 @@ static void what_has_no_room_waits_in_order(void **state)
     ended(8, 1, 0, JOB_EXITED, 0);
     assert_seen("report 8.1.0=exited 0");
     ended(7, 1, 0, JOB_EXITED, 0);
-    assert_seen("report 7.1.0=exited 0; start 9.1.0");
+    assert_seen("start 9.1.0");
+    assert_true(runner_next(r) <= now); /* nobody waits any more */
+    assert_seen("report 7.1.0=exited 0");
+}
+
+static void ends_are_told_together_while_others_wait(void **state)
+{
+    (void)state;
+    runner_room(r, 1000, 1 << 30);
+    tell(job("k", 8, 1, "A"));
+    tell(job("l", 9, 1, "A"));
+    tell(job("m", 10, 1, "A"));
+    tell(job("n", 11, 1, "A"));
+    assert_seen("");
+    ended(7, 1, 0, JOB_EXITED, 0);
+    assert_seen("report 7.1.0=exited 0; start 8.1.0");
+    now += 10;
+    started(8, 1, 0);
+    ended(8, 1, 0, JOB_EXITED, 0);
+    assert_seen("start 9.1.0");
+    assert_int_equal(runner_next(r), now + 20);
+    now += 19;
+    started(9, 1, 0);
+    ended(9, 1, 0, JOB_EXITED, 0);
+    assert_seen("start 10.1.0");
+    now++;
+    assert_seen("report 8.1.0=exited 0 9.1.0=exited 0");
+    reported(0);
 }
 
 static void a_large_one_is_not_passed(void **state)
@@ -740,7 +767,8 @@ static void a_large_one_is_not_passed(void **state)
     ended(7, 1, 0, JOB_EXITED, 0);
     assert_seen("report 7.1.0=exited 0; start 8.1.0");
     ended(8, 1, 0, JOB_EXITED, 0);
-    assert_seen("report 8.1.0=exited 0; start 9.1.0");
+    assert_seen("start 9.1.0");
+    assert_seen("report 8.1.0=exited 0");
 }
 
 static void memory_is_room_too(void **state)
@@ -811,6 +839,7 @@ int main(void)
         T(a_limit_of_time_goes_on_over_a_restart, make_runner),
         T(leaving_ends_all_as_lost, make_busy),
         T(what_has_no_room_waits_in_order, make_busy),
+        T(ends_are_told_together_while_others_wait, make_busy),
         T(a_large_one_is_not_passed, make_busy),
         T(memory_is_room_too, make_busy),
         T(what_waited_long_for_room_is_given_back, make_busy),
