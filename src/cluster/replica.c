@@ -20,7 +20,8 @@
 #define RESTART_MS   1000
 #define REFLUSH_MS   500 /* a batch that the disk did not take is not carried out at each event */
 #define ELECTION_MS  1000
-#define HEARTBEAT_MS 250 /* what is idle shall cost nothing */
+#define TICK_MS      250 /* what is idle shall cost nothing */
+#define HEARTBEAT_MS 240 /* due with each tick, even one that comes early by a little */
 #define ELECTING_MS  20  /* between ticks while nobody leads */
 
 static uint64_t env_now(void *env)
@@ -300,7 +301,7 @@ static void on_tick(uv_timer_t *timer);
 static void pace(struct replica *r)
 {
     bool led = !r->failed && consensus_leader(r->consensus, NULL) != 0;
-    unsigned ms = r->failed || led ? HEARTBEAT_MS / 2 : ELECTING_MS;
+    unsigned ms = r->failed || led ? TICK_MS : ELECTING_MS;
 
     if (ms == r->pace_ms)
         return;

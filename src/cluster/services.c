@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS    250
+#define LOOK_MS    500 /* a part of SERVICE_LEASE_MS */
 #define BARRIER_MS 2000
 #define AGAIN_MS   1000
 

@@ -108,21 +108,35 @@ int bsock_adopt(struct bsock **out, struct bus *b, void *zmq, bool (*take)(struc
     return 0;
 }
 
-/* Heartbeats notice a dead peer in 3 s even when TCP does not; a broken connection is tried anew
- * after 100 ms, at last once a second. */
-static const struct {
+struct option {
     int option, value;
-} common[] = {
+};
+
+static const struct option common[] = {
     { ZMQ_LINGER, 0 },           { ZMQ_TCP_KEEPALIVE, 1 },
-    { ZMQ_HEARTBEAT_IVL, 1000 }, { ZMQ_HEARTBEAT_TIMEOUT, 3000 },
     { ZMQ_HANDSHAKE_IVL, 5000 }, { ZMQ_CONNECT_TIMEOUT, 2000 },
     { ZMQ_RECONNECT_IVL, 100 },  { ZMQ_RECONNECT_IVL_MAX, 1000 },
     { ZMQ_RCVHWM, 64 },          { ZMQ_SNDHWM, 65536 },
 };
 
+/* Heartbeats notice a dead peer in 3 s even when TCP does not; who connected sends them, and tells
+ * the other side to expect them. A broken connection is tried anew after 100 ms, at last once a
+ * second. */
+static const struct option connecting[] = {
+    { ZMQ_HEARTBEAT_IVL, 1000 },
+    { ZMQ_HEARTBEAT_TIMEOUT, 3000 },
+    { ZMQ_HEARTBEAT_TTL, 3000 },
+};
+
 void bsock_set(struct bsock *s, int option, int value)
 {
     zmq_setsockopt(s->zmq, option, &value, sizeof value);
+}
+
+static void set_options(void *zmq, const struct option *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        zmq_setsockopt(zmq, v[i].option, &v[i].value, sizeof v[i].value);
 }
 
 static int set_curve(void *zmq, const struct identity *me, const char *server_key)
@@ -150,8 +164,9 @@ int bsock_open(struct bsock **out, struct bus *b, int type, const char *server_k
         zmq_close(zmq);
         return oerr_set(e, rc, "cannot make a socket of the bus: %s", zmq_strerror(-rc));
     }
-    for (size_t n = 0; n < ARRAY_SIZE(common); n++)
-        zmq_setsockopt(zmq, common[n].option, &common[n].value, sizeof common[n].value);
+    set_options(zmq, common, ARRAY_SIZE(common));
+    if (server_key)
+        set_options(zmq, connecting, ARRAY_SIZE(connecting));
     zmq_setsockopt(zmq, ZMQ_MAXMSGSIZE, &max, sizeof max);
     return bsock_adopt(out, b, zmq, take, owner, e);
 }
