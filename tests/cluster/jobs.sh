@@ -106,10 +106,25 @@ fi
 
 # ---- a process for which nobody names a machine ----
 
+# clone_goes MACHINE: a process that A makes is there.
+clone_goes()
+{
+    on A bash -c 'exec 3<>/oneos/procs/clone && read -r name <&3 && echo exec uname -n >&3 && timeout 5 grep -x "$0" /oneos/procs/$name/stdout' "$1"
+}
+
+# What others run on this computer may leave B no room either.
+goes_or_busy()
+{
+    clone_goes B || on A 'awk "\$1 == \"cpu_used\" && \$2 > 0.7 { busy = 1 } END { exit !busy }" /oneos/machines/B/load'
+}
+
 full=$(submit A "cpus $(on A nproc)" -- '@A sleep 1000')
 expect 'the cores of A are promised' eventually 10 'in_state $full running && on A grep -qx "allocated_cpus $(on A nproc)" /oneos/machines/A/load'
-expect 'procs/clone goes where there is room' eventually 10 "on A 'exec 3<>/oneos/procs/clone && read -r name <&3 && echo exec uname -n >&3 && timeout 5 grep -x B /oneos/procs/\$name/stdout'"
+expect 'procs/clone goes where there is room' eventually 10 goes_or_busy
 on A "echo cancel >$J/$full/ctl"
+expect 'and never to a machine that is drained' on A 'oneos drain A'
+expect 'but to the other' eventually 10 clone_goes B
+expect 'until that is over' on A 'oneos resume A'
 
 # ---- near its data ----
 
