@@ -10,4 +10,5 @@ AC_DEFUN([ONEOS_SANITIZER], [
     [SANITIZER_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"])
   AC_SUBST([SANITIZER_CFLAGS])
   AC_SUBST([enable_sanitizer])
+  AM_CONDITIONAL([THREAD_SANITIZER], [test "$enable_sanitizer" = thread])
 ])
