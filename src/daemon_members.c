@@ -52,7 +52,7 @@ static void on_accepted(void *arg, const char *key, const json_t *value)
     const char *curve = json_string_value(json_object_get(value, "key"));
     struct oerr e = { "" };
 
-    if (d->closing || !key || !curve)
+    if (d->closing || !key || (value && !curve))
         return;
     if (cluster_accept_key(d->sys.cluster, key + strlen("accepted/"), curve, &e) < 0)
         log_warn("oneosd", "%s", e.text);

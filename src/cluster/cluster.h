@@ -107,7 +107,8 @@ int cluster_set_services(struct cluster *c, json_t *report); /* the same */
 
 /* An operator's verbs. */
 int cluster_accept(struct cluster *c, const char *id, struct oerr *e);
-/* The registry's word: that key may be a member's. Accepts a machine that waits with it. */
+/* The registry's word: that key may be a member's, or (NULL) none any more. Accepts a machine that
+ * waits with it; forgets one that is not there. */
 int cluster_accept_key(struct cluster *c, const char *id, const char *key, struct oerr *e);
 int cluster_reject(struct cluster *c, const char *id, struct oerr *e);
 int cluster_forget(struct cluster *c, const char *id, struct oerr *e);

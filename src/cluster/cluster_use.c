@@ -89,7 +89,9 @@ int cluster_accept_key(struct cluster *c, const char *id, const char *key, struc
 {
     const struct member_view *v = member_find(c->member, id);
 
-    if (v && !v->trusted && strcmp(v->info.curve_public, key) == 0)
+    if (!key && v && v->trusted)
+        cluster_forget(c, id, NULL); /* refused while it is alive; it will not come back then */
+    else if (key && v && !v->trusted && strcmp(v->info.curve_public, key) == 0)
         return cluster_accept(c, id, e);
     return accepted_set(c, id, key, e);
 }
