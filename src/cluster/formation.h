@@ -12,7 +12,8 @@
  *   3 from 3 on, else 1: an odd number, since one more to make it even adds a machine whose death
  *   stops the registry, and none whose death it survives. It promotes the longest alive first,
  *   replaces a voter that has been dead for ROLE_DEAD_MS where somebody alive can take its place,
- *   takes off what was forgotten. One change at a time.
+ *   takes off what was forgotten. One change at a time. A leader that is not well hands over to a
+ *   voter that is.
  * - A machine that is about to leave says so (`leaving`), and goes when it does not lead any more
  *   and roles_leaving() has no objection (or its patience ends): leadership is handed over, and the
  *   seats are changed first where those who stay would lose their quorum.
@@ -46,6 +47,8 @@ struct standing {
     bool leader, data;    /* data: what must not be destroyed (as of its replica) */
     bool begun;           /* in a configuration already, though it has applied no id yet */
     bool leaving;         /* wants to say farewell */
+    bool unwell;          /* its replica cannot write to its disk, or otherwise not go on */
+    char unfit[64];       /* names of services that fail there, with blanks between; "" */
     char refuses[ID_MAX]; /* of the leader: formation_refuses(); "" */
     uint32_t machines;    /* of its registry */
     uint64_t term, index; /* applied */

@@ -2,8 +2,8 @@
  * formation_wire.c - what a machine says of itself, as JSON in its heartbeats.
  *
  * {"registry", "node": decimal text (64 bits do not fit a JSON integer), "machines", "term",
- * "index"}, and where they are not empty or false: "from", "into", "refuses", "leader", "data",
- * "begun", "leaving". Unknown keys are ignored.
+ * "index"}, and where they are not empty or false: "from", "into", "refuses", "unfit", "leader",
+ * "data", "begun", "leaving", "unwell". Unknown keys are ignored.
  */
 #include "cluster/formation.h"
 
@@ -22,6 +22,7 @@ static const struct {
     { "data", offsetof(struct standing, data) },
     { "begun", offsetof(struct standing, begun) },
     { "leaving", offsetof(struct standing, leaving) },
+    { "unwell", offsetof(struct standing, unwell) },
 };
 
 static const struct {
@@ -32,6 +33,7 @@ static const struct {
     { "from", offsetof(struct standing, from), FORM_PAST },
     { "into", offsetof(struct standing, into), REGISTRY_ID },
     { "refuses", offsetof(struct standing, refuses), ID_MAX },
+    { "unfit", offsetof(struct standing, unfit), sizeof((struct standing *)0)->unfit },
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))

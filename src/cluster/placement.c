@@ -1,8 +1,9 @@
 /*
  * placement.c - puts each core service on a machine: fewest services first, labels honoured.
  *
- * In: machines and services. Out: moves. Invariants: at most one move a service; never onto a
- * machine that is not alive; a service on a machine that may keep it is not moved.
+ * In: machines, services, the time. Out: moves. Invariants: at most one move a service; never onto
+ * a machine that is not alive; a service on a machine that may keep it is not moved; one whose
+ * machine lives moves only to a machine that is better off.
  */
 #include "cluster/placement.h"
 
@@ -21,13 +22,13 @@ static const struct place_machine *find(const struct place_machine *m, size_t nm
     return NULL;
 }
 
-/* The machine's wish by labels; a service without a row in service_names has none. */
-static int wish(const struct place_machine *m, const char *service)
+/* Of what is kept per service; -1: a service without a row in service_names. */
+static int kind_of(const char *service)
 {
-    for (size_t k = 0; k < KINDS; k++)
+    for (int k = 0; k < KINDS; k++)
         if (strcmp(service_names[k], service) == 0)
-            return m->wish[k];
-    return SERVE_MAY;
+            return k;
+    return -1;
 }
 
 /* How many services it has, with the moves that were decided already. */
@@ -47,12 +48,27 @@ static size_t load(const struct place_machine *m, const struct place_service *s,
     return count;
 }
 
-/* Lower is better: what is drained or unwanted only where there is nothing else. */
+/* Can it do the work? By its own word. */
+static bool works(const struct place_machine *m, const char *service)
+{
+    int k = kind_of(service);
+
+    return !m->unwell && (k < 0 || !m->unfit[k]);
+}
+
+/* Lower is better: what is drained only where there is nothing else, and then what does not work.
+ */
+static int plight(const struct place_machine *m, const char *service)
+{
+    return (m->draining ? 1 : 0) + (works(m, service) ? 0 : 2);
+}
+
 static int reluctance(const struct place_machine *m, const char *service)
 {
     static const int by_wish[] = { [SERVE_RATHER] = 0, [SERVE_MAY] = 1, [SERVE_NOT] = 2 };
+    int k = kind_of(service);
 
-    return by_wish[wish(m, service)] + (m->draining ? 3 : 0);
+    return by_wish[k < 0 ? SERVE_MAY : m->wish[k]] + 3 * plight(m, service);
 }
 
 static bool better(const struct place_machine *a, size_t load_a, const struct place_machine *b,
@@ -80,41 +96,92 @@ static bool move(struct place_move *out, const struct place_service *s, const ch
     return true;
 }
 
-/* Decides one service; n: the moves decided so far, in out[0..n-1]. */
-static bool decide(const struct place_machine *m, size_t nm, const struct place_service *s,
-                   size_t ns, const struct place_service *one, struct place_move *out, size_t n)
+static const char *reason(const struct place_service *s, const struct place_machine *now)
 {
-    const struct place_machine *now = find(m, nm, one->machine), *asked = find(m, nm, one->wanted),
-                               *best = NULL;
+    return !s->machine[0]  ? "it ran nowhere"
+           : !now          ? "its machine is gone"
+           : !now->alive   ? "its machine is not alive"
+           : now->draining ? "its machine is being drained"
+           : now->unwell   ? "its machine cannot write the registry"
+                           : "it failed there again and again";
+}
+
+struct round {
+    const struct place_machine *m;
+    size_t nm;
+    const struct place_service *s;
+    size_t ns;
+    uint64_t now_ms, again_ms;
+    struct place_move *out; /* what was decided so far */
+    size_t n;
+};
+
+/* Whether it is to stay where it is, whatever there is elsewhere. */
+static bool rests(struct round *r, const struct place_service *s, const struct place_machine *now)
+{
+    uint64_t until = s->since_ms + PLACE_STAY_MS;
+
+    if (!now || !now->alive || now->draining)
+        return false;
+    if (works(now, s->name))
+        return true;
+    if (s->since_ms == 0 || r->now_ms >= until)
+        return false;
+    if (until < r->again_ms)
+        r->again_ms = until;
+    return true;
+}
+
+static bool decide(struct round *r, const struct place_service *one)
+{
+    const struct place_machine *now = find(r->m, r->nm, one->machine),
+                               *asked = find(r->m, r->nm, one->wanted), *best = NULL;
     size_t least = 0;
 
     if (asked && asked->alive && !asked->draining)
-        return asked != now && move(&out[n], one, asked->id, "somebody asked for it");
-    if (now && now->alive && !now->draining)
+        return asked != now && move(&r->out[r->n], one, asked->id, "somebody asked for it");
+    if (rests(r, one, now))
         return false;
-    for (size_t i = 0; i < nm; i++) {
-        size_t has = load(&m[i], s, ns, out, n);
+    for (size_t i = 0; i < r->nm; i++) {
+        const struct place_machine *m = &r->m[i];
+        size_t has = load(m, r->s, r->ns, r->out, r->n);
 
-        if (!m[i].alive || (best && !better(&m[i], has, best, least, one->name)))
+        if (!m->alive || (best && !better(m, has, best, least, one->name)))
             continue;
-        best = &m[i];
+        best = m;
         least = has;
     }
-    if (!best || best == now || (now && now->alive && best->draining))
+    if (!best || best == now ||
+        (now && now->alive && plight(best, one->name) >= plight(now, one->name)))
         return false;
-    return move(&out[n], one, best->id,
-                !one->machine[0] ? "it ran nowhere"
-                : !now           ? "its machine is gone"
-                : now->alive     ? "its machine is being drained"
-                                 : "its machine is not alive");
+    return move(&r->out[r->n], one, best->id, reason(one, now));
 }
 
 size_t place_services(const struct place_machine *m, size_t nm, const struct place_service *s,
-                      size_t ns, struct place_move *out)
+                      size_t ns, uint64_t now_ms, struct place_move *out, uint64_t *again_ms)
 {
-    size_t n = 0;
+    struct round r = {
+        .m = m, .nm = nm, .s = s, .ns = ns, .now_ms = now_ms, .again_ms = UINT64_MAX, .out = out
+    };
 
     for (size_t i = 0; i < ns; i++)
-        n += decide(m, nm, s, ns, &s[i], out, n);
-    return n;
+        r.n += decide(&r, &s[i]);
+    *again_ms = r.again_ms;
+    return r.n;
+}
+
+bool place_judge(struct place_judge *j, uint64_t now_ms, bool bad, uint64_t bad_ms,
+                 uint64_t good_ms)
+{
+    if (bad == j->bad) {
+        j->other_ms = 0;
+        return j->bad;
+    }
+    if (j->other_ms == 0)
+        j->other_ms = now_ms;
+    if (now_ms - j->other_ms >= (bad ? bad_ms : good_ms)) {
+        j->bad = bad;
+        j->other_ms = 0;
+    }
+    return j->bad;
 }

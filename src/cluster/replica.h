@@ -66,6 +66,13 @@ int replica_role(const struct replica *r, const char *id, enum consensus_role *r
 /* The log on this machine's disk, `INDEX TERM KIND TEXT` a line. */
 int replica_log(struct replica *r, struct obuf *out, struct oerr *e);
 
+/* Nothing of the registry can be written to this machine's disk now, and was not for a while: what
+ * can be read here may be old. */
+bool replica_stuck(const struct replica *r);
+
+/* These services (names with blanks between, "": none) fail on this machine: the others hear it. */
+void replica_unfit(struct replica *r, const char *names);
+
 bool replica_member(struct replica *r, const char *id); /* it has a record in the registry */
 /* The machine that bears this id now has another disk than the one in the registry. */
 bool replica_replaced(struct replica *r, const char *id);

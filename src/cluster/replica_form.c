@@ -29,6 +29,15 @@ static struct heard *heard_find(struct replica *r, const char *id)
     return h;
 }
 
+const struct standing *form_said(struct replica *r, const char *id, uint64_t incarnation)
+{
+    const struct heard *h = heard_find(r, id);
+
+    if (strcmp(id, r->me->id) == 0)
+        return &r->mine;
+    return h && h->incarnation == incarnation ? &h->is : NULL;
+}
+
 void form_heard(void *arg, const char *from, uint64_t incarnation, const json_t *standing)
 {
     struct replica *r = arg;
@@ -113,7 +122,7 @@ static size_t list_machines(struct replica *r, struct form_machine **out)
     for (size_t i = 0; v && i < member_count(m); i++) {
         const struct member_view *is = member_at(m, i);
         bool self = strcmp(is->info.id, r->me->id) == 0;
-        const struct heard *h = heard_find(r, is->info.id);
+        const struct standing *said = form_said(r, is->info.id, is->info.incarnation);
 
         if (!is->trusted && !self)
             continue;
@@ -121,9 +130,9 @@ static size_t list_machines(struct replica *r, struct form_machine **out)
         v[n].alive = is->state == MEMBER_ALIVE || is->state == MEMBER_SUSPECT;
         v[n].left = is->state == MEMBER_LEFT;
         v[n].since_ms = is->since_ms;
-        v[n].known = self || (h && h->incarnation == is->info.incarnation);
-        if (v[n].known)
-            v[n].is = self ? r->mine : h->is;
+        v[n].known = said;
+        if (said)
+            v[n].is = *said;
         n++;
     }
     *out = v;

@@ -1,8 +1,9 @@
 /*
- * replica_health.c - how the replica is, for status and doctor: numbers, and words where something
- * is wrong and what to do about it; and word of who leads.
+ * replica_health.c - how the replica is: numbers, and words where something is wrong and what to do
+ * about it, for status and doctor; whether it is well, for the others; and word of who leads.
  */
 #include "cluster/replica_private.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <string.h>
@@ -117,11 +118,47 @@ void replica_on_leader(struct replica *r, void (*fn)(void *arg, const char *lead
     r->on_leader_arg = arg;
 }
 
+static bool in_trouble(const struct replica *r)
+{
+    return r->failed || raft_disk_trouble(r->disk) || registry_trouble(r->registry);
+}
+
+bool replica_stuck(const struct replica *r)
+{
+    return r->mine.unwell && in_trouble(r);
+}
+
+void replica_unfit(struct replica *r, const char *names)
+{
+    if (strcmp(r->mine.unfit, names) == 0)
+        return;
+    snprintf(r->mine.unfit, sizeof r->mine.unfit, "%s", names);
+    cluster_beat(r->cluster);
+    r->look_services = true;
+    replica_soon(r);
+}
+
+/* The others hear at once when that changes: the core services go where they can work. */
+static void settle_wellness(struct replica *r)
+{
+    bool was = r->mine.unwell;
+
+    r->mine.unwell =
+        place_judge(&r->wellness, now_ms(), in_trouble(r), PLACE_UNWELL_MS, PLACE_WELL_MS);
+    if (r->mine.unwell == was)
+        return;
+    if (r->mine.unwell)
+        log_warn("registry", "the core services go elsewhere while it cannot be written here");
+    cluster_beat(r->cluster);
+    r->look = r->look_services = true;
+}
+
 void health_settle(struct replica *r)
 {
     uint64_t now = now_ms();
     char id[ID_MAX];
 
+    settle_wellness(r);
     if (!r->failed && consensus_leader(r->consensus, id) != 0)
         r->leader_ms = now;
     else if (now - r->leader_ms >= LEADERLESS_MS)

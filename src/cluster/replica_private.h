@@ -103,6 +103,12 @@ struct replica {
 
     uint64_t leads_ms; /* since when we lead; 0 */
     unsigned placing;  /* bit per service: an assignment is under way */
+    struct {
+        uint64_t epoch, since_ms; /* seen first then; 0: by an earlier leader, or long ago */
+    } seen[SERVICES];
+    bool seen_epochs;            /* since we lead */
+    uint64_t place_ms;           /* placement is asked again then, without news */
+    struct place_judge wellness; /* of this machine: what mine.unwell says */
 
     void (*left)(void *arg); /* NULL: not leaving, or gone */
     void *left_arg;
@@ -135,6 +141,8 @@ void frame_wiped(struct replica *r);
 int form_open(struct replica *r, struct oerr *e);
 void form_settle(struct replica *r);
 json_t *form_standing(void *arg);
+/* What that machine, or this one, says of itself; NULL: nothing was heard in that life of it. */
+const struct standing *form_said(struct replica *r, const char *id, uint64_t incarnation);
 void form_heard(void *arg, const char *from, uint64_t incarnation, const json_t *standing);
 void form_close(struct replica *r);
 void form_leave_tick(struct replica *r);

@@ -70,6 +70,16 @@ static void read_services(struct registry_view *v, struct place_service s[SERVIC
     }
 }
 
+static bool has_word(const char *words, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (const char *p = words; (p = strstr(p, word)); p += len)
+        if ((p == words || p[-1] == ' ') && (!p[len] || p[len] == ' '))
+            return true;
+    return false;
+}
+
 static void read_wishes(const json_t *labels, struct place_machine *m)
 {
     const char *label = json_string_value(json_object_get(labels, "service"));
@@ -80,6 +90,16 @@ static void read_wishes(const json_t *labels, struct place_machine *m)
         else if (strcmp(label, "none") == 0)
             m->wish[i] = SERVE_NOT;
     }
+}
+
+/* By its own word. */
+static void read_plight(struct replica *r, const struct member_view *is, struct place_machine *m)
+{
+    const struct standing *said = form_said(r, is->info.id, is->info.incarnation);
+
+    m->unwell = said && said->unwell;
+    for (size_t i = 0; said && i < SERVICES; i++)
+        m->unfit[i] = has_word(said->unfit, service_names[i]);
 }
 
 static size_t read_machines(struct replica *r, struct registry_view *v, struct place_machine **out)
@@ -101,6 +121,7 @@ static size_t read_machines(struct replica *r, struct registry_view *v, struct p
         m[n].since_ms = is->since_ms;
         m[n].draining = json_is_true(json_object_get(value, "draining"));
         read_wishes(cluster_labels(r->cluster, is->info.id), &m[n]);
+        read_plight(r, is, &m[n]);
         json_decref(value);
         n++;
     }
@@ -108,7 +129,20 @@ static size_t read_machines(struct replica *r, struct registry_view *v, struct p
     return n;
 }
 
-static void place(struct replica *r)
+/* Since when each is in its epoch. Of what was there before we led nothing is known: long ago. */
+static void note_epochs(struct replica *r, struct place_service s[SERVICES], uint64_t now)
+{
+    for (size_t i = 0; i < SERVICES; i++) {
+        if (r->seen[i].epoch != s[i].epoch) {
+            r->seen[i].since_ms = r->seen_epochs ? now : 0;
+            r->seen[i].epoch = s[i].epoch;
+        }
+        s[i].since_ms = r->seen[i].since_ms;
+    }
+    r->seen_epochs = true;
+}
+
+static void place(struct replica *r, uint64_t now)
 {
     struct place_service services[SERVICES];
     struct place_move moves[SERVICES];
@@ -121,7 +155,9 @@ static void place(struct replica *r)
     read_services(v, services);
     n = read_machines(r, v, &machines);
     registry_view_end(v);
-    n_moves = machines ? place_services(machines, n, services, SERVICES, moves) : 0;
+    note_epochs(r, services, now);
+    n_moves =
+        machines ? place_services(machines, n, services, SERVICES, now, moves, &r->place_ms) : 0;
     for (size_t i = 0; i < n_moves; i++)
         for (unsigned k = 0; k < SERVICES; k++)
             if (strcmp(moves[i].name, service_names[k]) == 0 && !(r->placing & 1u << k))
@@ -146,14 +182,18 @@ void serve_settle(struct replica *r)
 {
     uint64_t now = now_ms();
 
-    if (!r->mine.leader)
+    if (!r->mine.leader) {
         r->leads_ms = 0;
-    else if (!r->leads_ms)
+        r->seen_epochs = false;
+        return;
+    }
+    if (!r->leads_ms)
         r->leads_ms = now;
-    if (!r->look_services || !r->mine.leader || !r->mine.registry[0] || r->wipe_ms)
+    if ((!r->look_services && now < r->place_ms) || !r->mine.registry[0] || r->wipe_ms)
         return;
     if (now < r->leads_ms + FIRST_MS && none_placed(r))
         return; /* it is looked at again with the ticks */
     r->look_services = false;
-    place(r);
+    r->place_ms = UINT64_MAX;
+    place(r, now);
 }

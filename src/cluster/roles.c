@@ -5,10 +5,10 @@
  * rules are a table, first things first; the first that has something to say ends the round, also
  * when its step was asked for already.
  *
- * Invariants: no change is asked for while another is under way; none of them leaves the voters
- * that are here without a quorum; nobody is promoted and demoted again by turns: what promotes
- * counts those who are here (want(voters + ready ones)), what demotes counts all (want(servers)),
- * and the first is never more than the second.
+ * Invariants: no change (but of who leads) is asked for while another is under way; none of them
+ * leaves the voters that are here without a quorum; nobody is promoted and demoted again by turns:
+ * what promotes counts those who are here (want(voters + ready ones)), what demotes counts all
+ * (want(servers)), and the first is never more than the second.
  */
 #include "cluster/formation_private.h"
 
@@ -178,22 +178,36 @@ static bool assign(const struct round *r, const struct seat *s, enum consensus_r
     return set(r, FORM_ASSIGN, s);
 }
 
-/* Leadership away from us; to the voter that is the longest here. */
-static bool transfer(const struct round *r, const char *why)
+static bool unwell(const struct seat *s)
+{
+    return s->here && s->machine->is.unwell;
+}
+
+/* Leadership away from us; to the voter that is the longest here, if possible of those that are
+ * well. */
+static bool transfer(const struct round *r, const char *why, bool only_well)
 {
     const struct seat *best = NULL;
 
     for (const struct seat *s = r->f->seats; s < r->f->seats + r->f->n; s++)
         if (s->role == ROLE_VOTER && s->here && !is_self(r, s) && !leaving(s) &&
-            (!best || s->since_ms < best->since_ms))
+            (!best || unwell(s) < unwell(best) ||
+             (unwell(s) == unwell(best) && s->since_ms < best->since_ms)))
             best = s;
-    if (!best)
+    if (!best || (only_well && unwell(best)))
         return false;
     form_say(r->out, FORM_TRANSFER, "%s leads from now on: this machine %s", best->server->id, why);
     return set(r, FORM_TRANSFER, best);
 }
 
 /* ---- rules: true when there is something to do, or to wait for */
+
+/* What we lead we could not carry out ourselves: our answers would be late, our view of what is
+ * placed where old. A change of the configuration that hangs is no reason to wait. */
+static bool rule_unwell(const struct round *r)
+{
+    return form_self(r->k)->is.unwell && transfer(r, "cannot write its registry", true);
+}
 
 static bool rule_forgotten(const struct round *r)
 {
@@ -204,7 +218,7 @@ static bool rule_forgotten(const struct round *r)
             (!s->was_member && !form_due(r->f, s->unknown_ms + ROLE_UNKNOWN_MS)))
             continue;
         if (is_self(r, s)) {
-            if (transfer(r, "was forgotten"))
+            if (transfer(r, "was forgotten", false))
                 return true;
             continue;
         }
@@ -237,7 +251,7 @@ static bool rule_leaving(const struct round *r)
     if (!leaver)
         return false;
     if (stay >= quorum(r->voters))
-        return form_self(r->k)->is.leaving && transfer(r, "is about to leave");
+        return form_self(r->k)->is.leaving && transfer(r, "is about to leave", false);
     if (stay == 0) {
         if (!(next = best_ready(r, 0, &count)) || !keeps(r, 1, 1))
             return false;
@@ -246,7 +260,7 @@ static bool rule_leaving(const struct round *r)
         return assign(r, next, ROLE_VOTER);
     }
     if (!away && is_self(r, leaver))
-        return transfer(r, "is about to leave");
+        return transfer(r, "is about to leave", false);
     if (away ? returns(r, away) || !keeps(r, -1, 0) : !keeps(r, -1, -1))
         return false;
     form_say(r->out, FORM_ASSIGN,
@@ -416,7 +430,7 @@ void roles_step(struct formation *f, const struct form_facts *k, bool takes, str
         r.here += f->seats[i].role == ROLE_VOTER && f->seats[i].here;
     }
     note_refused(&r);
-    if (k->changing)
+    if (rule_unwell(&r) || k->changing)
         return;
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
         if (rules[i](&r))

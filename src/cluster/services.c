@@ -4,11 +4,10 @@
  *   ELSEWHERE --placed here, and that is certain--> STARTING --start()--> RUNNING
  *   STARTING --start() failed--> FAILED --a second later--> STARTING
  *   RUNNING --health() failed--> FAILED
- *   any --placed elsewhere, another epoch, no leader for SERVICE_LEASE_MS--> ELSEWHERE (after
- * stop())
+ *   any --placed elsewhere, another epoch, no longer certain--> ELSEWHERE (after stop())
  *
- * `certain` is lost at the start and whenever no leader was known for the lease; a read barrier
- * brings it back.
+ * `certain` is lost at the start, whenever no leader was known for SERVICE_LEASE_MS, and while this
+ * machine cannot write what others agree on; a read barrier brings it back.
  */
 #include "cluster/services.h"
 #include "base/cleanup.h"
@@ -21,6 +20,7 @@
 #define LOOK_MS    500 /* a part of SERVICE_LEASE_MS */
 #define BARRIER_MS 2000
 #define AGAIN_MS   1000
+#define STEADY_MS  3000 /* what failed and runs again may fail again at once */
 
 struct service {
     const struct service_ops *ops;
@@ -29,6 +29,9 @@ struct service {
     uint64_t epoch;    /* under which it runs, or tries to */
     uint64_t again_ms; /* FAILED: when to try again */
     char words[160];
+    uint64_t judged;          /* the last epoch placed here: each is judged afresh */
+    uint64_t failed_ms;       /* last in that epoch; 0: never */
+    struct place_judge unfit; /* does it fail again and again? */
 };
 
 struct services {
@@ -120,13 +123,19 @@ static void failed(struct service *v, const char *name, const struct oerr *e)
     log_warn("services", "%s: %s", name, e->text);
     snprintf(v->words, sizeof v->words, "%s", e->text);
     v->state = SERVICE_FAILED;
-    v->again_ms = now_ms() + AGAIN_MS;
+    v->failed_ms = now_ms();
+    v->again_ms = v->failed_ms + AGAIN_MS;
 }
 
 static void start(struct service *v, const char *name, uint64_t epoch)
 {
     struct oerr e = { "" };
 
+    if (v->judged != epoch) {
+        v->judged = epoch;
+        v->failed_ms = 0;
+        v->unfit = (struct place_judge){ 0 };
+    }
     v->epoch = epoch;
     v->state = SERVICE_STARTING;
     if (v->ops && v->ops->start(v->arg, epoch, &e) < 0) {
@@ -175,6 +184,27 @@ static void look_at(struct services *s, struct registry_view *view, size_t i)
     }
 }
 
+static bool is_unfit(struct service *v)
+{
+    uint64_t now = now_ms();
+    bool here = v->state != SERVICE_ELSEWHERE;
+    bool fails = here && v->failed_ms && now - v->failed_ms < STEADY_MS;
+
+    return place_judge(&v->unfit, now, fails, SERVICE_UNFIT_MS,
+                       here ? PLACE_WELL_MS : SERVICE_BAR_MS);
+}
+
+static void tell_unfit(struct services *s)
+{
+    char names[ARRAY_SIZE(s->v) * SERVICE_MAX] = "";
+
+    for (size_t i = 0; i < ARRAY_SIZE(s->v); i++)
+        if (is_unfit(&s->v[i]))
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
+                     names[0] ? " " : "", service_names[i]);
+    replica_unfit(s->replica, names);
+}
+
 static void look(struct services *s)
 {
     struct registry_view *view;
@@ -185,6 +215,7 @@ static void look(struct services *s)
         look_at(s, view, i);
     registry_view_end(view);
     tell(s);
+    tell_unfit(s);
 }
 
 static void on_barrier(void *arg, int rc, const json_t *body, const char *text)
@@ -208,16 +239,28 @@ static bool leader_known(struct services *s)
     return c && consensus_leader(c, id) != 0;
 }
 
+/* Others may have moved what runs here, and it cannot be seen here. What this machine itself leads
+ * is not moved behind its back. */
+static bool is_blind(struct services *s)
+{
+    const struct consensus *c = replica_consensus(s->replica);
+
+    return replica_stuck(s->replica) && !(c && consensus_is_leader(c));
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct services *s = container_of(timer, struct services, timer);
     uint64_t now = now_ms();
+    bool blind = is_blind(s);
 
     if (leader_known(s))
         s->leader_ms = now;
     else if (now - s->leader_ms >= SERVICE_LEASE_MS)
         s->certain = false;
-    if (!s->certain && !s->asking && leader_known(s) && replica_ready(s->replica)) {
+    if (blind)
+        s->certain = false;
+    if (!s->certain && !blind && !s->asking && leader_known(s) && replica_ready(s->replica)) {
         s->asking = true; /* the only voter is answered at once */
         if (replica_barrier(s->replica, BARRIER_MS, on_barrier, s) < 0)
             s->asking = false;

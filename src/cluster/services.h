@@ -4,8 +4,14 @@
  * A service runs here while service/NAME names this machine, under the epoch of that record. It
  * acts on the registry only by commands that carry {"service", "epoch"}: the registry refuses an
  * old epoch, so that one that was moved while it could not hear of it does no harm. Besides, it is
- * stopped here when no leader was known for SERVICE_LEASE_MS, and after a start of the daemon it is
- * begun only when a read barrier has shown that the record still holds.
+ * stopped here when no leader was known for SERVICE_LEASE_MS, or while the registry cannot be
+ * written here though another machine leads (replica_stuck(): it would not hear that it was moved),
+ * and after that or a start of the daemon it is begun only when a read barrier has shown that the
+ * record still holds.
+ *
+ * One that fails here again and again for SERVICE_UNFIT_MS is said to (replica_unfit()), so that
+ * placement moves it; that is taken back when it has run for PLACE_WELL_MS without a failure, has
+ * been elsewhere for SERVICE_BAR_MS, or is placed here once more.
  */
 #ifndef ONEOS_CLUSTER_SERVICES_H
 #define ONEOS_CLUSTER_SERVICES_H
@@ -14,6 +20,8 @@
 #include "cluster/replica.h"
 
 #define SERVICE_LEASE_MS 2500
+#define SERVICE_UNFIT_MS 10000
+#define SERVICE_BAR_MS   600000
 
 struct services;
 

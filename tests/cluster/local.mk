@@ -37,6 +37,7 @@ CLUSTER_TESTS += tests/cluster/arrives.sh
 CLUSTER_TESTS += tests/cluster/fulldisk.sh
 CLUSTER_TESTS += tests/cluster/users.sh
 CLUSTER_LONG += tests/cluster/services.sh
+CLUSTER_LONG += tests/cluster/services_full.sh
 CLUSTER_LONG += tests/cluster/status.sh
 CLUSTER_LONG += tests/cluster/leader.sh
 CLUSTER_LONG += tests/cluster/formation.sh

@@ -1,5 +1,6 @@
 /*
- * sim_placement.c - placement of services while machines come, go, drain, and are asked for.
+ * sim_placement.c - placement of services while machines come, go, drain, get full disks, fail at
+ * single services, and are asked for.
  *
  *   sim_placement           some thousand seeds
  *   sim_placement SEED      that seed again, with its trace on stderr
@@ -12,7 +13,10 @@
  *  - who holds a service by the register alone acts for it: two never act in one epoch;
  *  - a service whose machine died is placed at the next step that knows it, and nowhere dead;
  *  - no needless moves: a second step on the same facts has none; one is made only when nothing
- *    ran, its machine is dead or drains, or somebody asked;
+ *    ran, its machine is dead, drains or cannot do it, or somebody asked; what can go on somewhere
+ *    at all goes only where it is better off, and not before it has been there for a while;
+ *  - nothing stays for longer where it does not work while there is a better place;
+ *  - before the time at which it wants to be asked again, placement has nothing new to say;
  *  - spread: no machine gets a service while another, as willing, has fewer.
  */
 #include "cluster/placement.h"
@@ -23,20 +27,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MACHINES = 12, SERVICES = 4, STEPS = 400, EPOCHS = 4096 };
+enum { MACHINES = 12, SERVICES = 4, STEPS = 400, STEP_MS = 500, EPOCHS = 4096 };
 
 struct world {
     struct sim *s; /* time and chance */
     uint64_t seed;
     unsigned n;
-    struct place_machine now[MACHINES];             /* how they are */
+    struct place_machine now[MACHINES]; /* how they are, by their own word */
+    bool full[MACHINES];                /* their disks */
+    struct place_judge well[MACHINES];
     struct place_machine known[MACHINES][MACHINES]; /* how each believes that they are */
     struct place_service service[SERVICES];         /* the register */
     char holder[SERVICES][EPOCHS][ID_MAX];
-    uint64_t moves, refused;
+    uint64_t moves, rescues, refused;
 };
 
-static uint64_t total_moves, total_refused;
+static uint64_t total_moves, total_rescues, total_refused;
 
 static void fail(const struct world *w, const char *what, const char *which)
 {
@@ -71,6 +77,7 @@ static bool write_move(struct world *w, const struct place_move *v)
         if (s->epoch != v->epoch)
             return false;
         s->epoch++;
+        s->since_ms = sim_now(w->s);
         if (s->epoch == EPOCHS || w->holder[k][s->epoch][0])
             fail(w, "an epoch has two holders", s->name);
         strcpy(w->holder[k][s->epoch], v->to);
@@ -82,12 +89,28 @@ static bool write_move(struct world *w, const struct place_move *v)
     return false;
 }
 
+static bool works(const struct place_machine *m, unsigned k)
+{
+    return !m->unwell && !m->unfit[k];
+}
+
+/* What cannot be helped by its wish. */
+static unsigned plight(const struct place_machine *m, unsigned k)
+{
+    return m->draining + 2 * !works(m, k);
+}
+
+static bool rests(const struct world *w, const struct place_service *s)
+{
+    return s->since_ms && sim_now(w->s) < s->since_ms + PLACE_STAY_MS;
+}
+
 /* As willing and able to take k as any; the smaller the more. */
 static unsigned rank(const struct place_machine *m, unsigned k)
 {
     static const unsigned by_wish[] = { [SERVE_RATHER] = 0, [SERVE_MAY] = 1, [SERVE_NOT] = 2 };
 
-    return by_wish[m->wish[k]] + 3 * m->draining;
+    return by_wish[m->wish[k]] + 3 * plight(m, k);
 }
 
 /* One move, on these facts, with the register as it was after the moves before. */
@@ -106,8 +129,12 @@ static void check_move(const struct world *w, const struct place_machine *m,
     if (strcmp(s[k].wanted, v->to) == 0 && !m[to].draining)
         return;
     from = s[k].machine[0] ? &m[index_of(s[k].machine)] : NULL;
-    if (from && from->alive && !from->draining)
+    if (from && from->alive && !from->draining && works(from, k))
         fail(w, "a needless move", v->name);
+    if (from && from->alive && !from->draining && rests(w, &s[k]))
+        fail(w, "moved before it was there for a while", v->name);
+    if (from && from->alive && plight(&m[to], k) >= plight(from, k))
+        fail(w, "is not better off there", v->name);
     if (s[k].wanted[0] && m[index_of(s[k].wanted)].alive && !m[index_of(s[k].wanted)].draining)
         fail(w, "does not go where it was asked to", v->name);
     for (unsigned i = 0; i < w->n; i++) {
@@ -124,12 +151,21 @@ static void check_done(const struct world *w, const struct place_machine *m,
                        const struct place_service *s)
 {
     bool any = false;
+    const struct place_machine *at;
 
     for (unsigned i = 0; i < w->n; i++)
         any |= m[i].alive;
     for (unsigned k = 0; k < SERVICES && any; k++)
         if (!s[k].machine[0] || !m[index_of(s[k].machine)].alive)
             fail(w, "is not placed although somebody lives", s[k].name);
+    for (unsigned k = 0; k < SERVICES && any; k++) {
+        at = &m[index_of(s[k].machine)];
+        if (works(at, k) || rests(w, &s[k]) || strcmp(s[k].wanted, at->id) == 0)
+            continue;
+        for (unsigned i = 0; i < w->n; i++)
+            if (m[i].alive && plight(&m[i], k) < plight(at, k))
+                fail(w, "stays where it does not work", s[k].name);
+    }
 }
 
 /* Machine `by` leads: it decides on its facts and its reading of the register, and writes. */
@@ -137,7 +173,8 @@ static void lead(struct world *w, unsigned by, struct place_service *read, bool 
 {
     struct place_move moves[SERVICES];
     const struct place_machine *m = w->known[by];
-    size_t n = place_services(m, w->n, read, SERVICES, moves);
+    uint64_t now = sim_now(w->s), again;
+    size_t n = place_services(m, w->n, read, SERVICES, now, moves, &again);
 
     for (size_t i = 0; i < n; i++) {
         bool taken;
@@ -147,16 +184,22 @@ static void lead(struct world *w, unsigned by, struct place_service *read, bool 
             if (strcmp(read[k].name, moves[i].name) == 0) {
                 strcpy(read[k].machine, moves[i].to);
                 read[k].epoch++;
+                read[k].since_ms = now;
             }
         taken = write_move(w, &moves[i]);
         w->moves += taken;
+        w->rescues += taken && strstr(moves[i].why, "cannot write");
         w->refused += !taken;
         if (!taken && !late)
             fail(w, "the newest epoch is refused", moves[i].name);
     }
     check_done(w, m, read);
-    if (place_services(m, w->n, read, SERVICES, moves) != 0)
+    if (place_services(m, w->n, read, SERVICES, now, moves, &again) != 0)
         fail(w, "moves again on the same facts", moves[0].name);
+    if (again <= now)
+        fail(w, "wants to be asked again at once", "");
+    if (place_services(m, w->n, read, SERVICES, again - 1, moves, &again) != 0)
+        fail(w, "moves before the time that it named", moves[0].name);
 }
 
 static void change(struct world *w)
@@ -164,7 +207,7 @@ static void change(struct world *w)
     unsigned i = sim_below(w->s, w->n), k = sim_below(w->s, SERVICES);
     struct place_machine *m = &w->now[i];
 
-    switch (sim_below(w->s, 6)) {
+    switch (sim_below(w->s, 9)) {
     case 0:
     case 1:
         m->alive = !m->alive;
@@ -185,7 +228,20 @@ static void change(struct world *w)
     case 5:
         w->service[k].wanted[0] = '\0';
         break;
+    case 6:
+    case 7:
+        w->full[i] = !w->full[i];
+        sim_trace(w->s, "%s: disk %s", m->id, w->full[i] ? "full" : "has room");
+        break;
+    case 8:
+        m->unfit[k] = !m->unfit[k];
+        sim_trace(w->s, "%s %s %s", m->id, m->unfit[k] ? "fails at" : "is fit for",
+                  w->service[k].name);
+        break;
     }
+    for (i = 0; i < w->n; i++)
+        w->now[i].unwell =
+            place_judge(&w->well[i], sim_now(w->s), w->full[i], PLACE_UNWELL_MS, PLACE_WELL_MS);
 }
 
 static void run(uint64_t seed, bool traced)
@@ -212,16 +268,20 @@ static void run(uint64_t seed, bool traced)
         unsigned by = sim_below(w->s, w->n);
         bool late = sim_below(w->s, 5) == 0;
 
-        sim_run(w->s, step * 10);
+        sim_run(w->s, (step + 1) * STEP_MS);
         change(w);
         if (sim_below(w->s, 3))
             memcpy(w->known[by], w->now, sizeof w->now);
         memcpy(read, late ? past : w->service, sizeof read);
+        for (unsigned k = 0; k < SERVICES; k++)
+            if (sim_below(w->s, 8) == 0) /* placed before it led */
+                read[k].since_ms = 0;
         lead(w, by, read, late);
         if (sim_below(w->s, 4) == 0)
             memcpy(past, w->service, sizeof past);
     }
     total_moves += w->moves;
+    total_rescues += w->rescues;
     total_refused += w->refused;
     if (traced)
         fprintf(stderr, "%s", sim_trace_text(w->s));
@@ -240,7 +300,8 @@ int main(int argc, char **argv)
     }
     for (uint64_t seed = 1; seed <= seeds; seed++)
         run(seed, false);
-    printf("%" PRIu64 " seeds: %" PRIu64 " moves, %" PRIu64 " refused by their epoch\n", seeds,
-           total_moves, total_refused);
+    printf("%" PRIu64 " seeds: %" PRIu64 " moves, of them %" PRIu64 " from full disks, %" PRIu64
+           " refused by their epoch\n",
+           seeds, total_moves, total_rescues, total_refused);
     return 0;
 }

@@ -398,6 +398,8 @@ static void a_standing_survives_the_wire(void **state)
                            .data = true,
                            .begun = true,
                            .leaving = true,
+                           .unwell = true,
+                           .unfit = "scheduler web",
                            .refuses = "c-1.x_y",
                            .machines = 7,
                            .term = 3,

@@ -16,6 +16,7 @@ static struct place_machine m[8];
 static size_t nm;
 static struct place_service s[SERVICES];
 static struct place_move moves[SERVICES];
+static uint64_t now, again;
 
 static struct place_machine *machine(const char *id)
 {
@@ -31,6 +32,7 @@ static int begin(void **state)
 {
     (void)state;
     nm = 0;
+    now = 100000;
     memset(s, 0, sizeof s);
     for (int k = 0; k < SERVICES; k++)
         strcpy(s[k].name, service_names[k]);
@@ -41,7 +43,7 @@ static int begin(void **state)
 static const char *place(void)
 {
     static char at[SERVICES * ID_MAX];
-    size_t n = place_services(m, nm, s, SERVICES, moves);
+    size_t n = place_services(m, nm, s, SERVICES, now, moves, &again);
 
     for (size_t i = 0; i < n; i++)
         for (int k = 0; k < SERVICES; k++)
@@ -50,6 +52,7 @@ static const char *place(void)
                 assert_true(moves[i].why[0]);
                 strcpy(s[k].machine, moves[i].to);
                 s[k].epoch++;
+                s[k].since_ms = now;
             }
     at[0] = '\0';
     for (int k = 0; k < SERVICES; k++)
@@ -176,6 +179,108 @@ static void labels_prefer_and_avoid(void **state)
     assert_string_equal(place(), "c c c c"); /* avoided, but better than nowhere */
 }
 
+static void what_its_machine_cannot_do_goes_where_it_can(void **state)
+{
+    (void)state;
+    machine("a");
+    machine("b");
+    assert_string_equal(place(), "a b a b");
+    now += PLACE_STAY_MS;
+    machine("a")->unwell = true;
+    assert_string_equal(place(), "b b b b");
+    assert_string_equal(moves[0].why, "its machine cannot write the registry");
+    assert_int_equal(s[FILESYSTEM].epoch, 2);
+    machine("a")->unwell = false;
+    now += PLACE_STAY_MS;
+    assert_string_equal(place(), "b b b b"); /* nothing comes back by itself */
+}
+
+static void a_service_that_fails_on_a_machine_leaves_it_alone(void **state)
+{
+    (void)state;
+    machine("a");
+    machine("b");
+    place();
+    now += PLACE_STAY_MS;
+    machine("a")->unfit[FILESYSTEM] = true;
+    assert_string_equal(place(), "b b a b");
+    assert_string_equal(moves[0].why, "it failed there again and again");
+    machine("b")->alive = false;
+    assert_string_equal(place(), "a a a a"); /* better there than nowhere */
+}
+
+static void where_no_other_is_better_off_it_stays(void **state)
+{
+    (void)state;
+    machine("a")->unwell = true;
+    assert_string_equal(place(), "a a a a");
+    now += PLACE_STAY_MS;
+    assert_string_equal(place(), "a a a a");
+    machine("b")->unwell = true;
+    machine("c")->alive = false;
+    for (int k = 0; k < SERVICES; k++)
+        machine("d")->unfit[k] = true;
+    assert_string_equal(place(), "a a a a");
+    assert_int_equal(s[WEB].epoch, 1);
+    machine("e")->draining = true; /* what is being drained works */
+    assert_string_equal(place(), "e e e e");
+    machine("e")->alive = false;
+    machine("f");
+    assert_string_equal(place(), "f f f f");
+}
+
+static void what_came_to_a_machine_stays_a_while(void **state)
+{
+    (void)state;
+    machine("a");
+    machine("b");
+    place();
+    assert_true(again == UINT64_MAX);
+    machine("a")->unwell = true;
+    now += PLACE_STAY_MS - 1;
+    assert_string_equal(place(), "a b a b");
+    assert_int_equal(again, now + 1);
+    now++;
+    assert_string_equal(place(), "b b b b");
+    s[SHELL].since_ms = 0; /* as far as a new leader knows */
+    machine("b")->unwell = true;
+    machine("a")->unwell = false;
+    assert_string_equal(place(), "b a a a");
+}
+
+static void an_operator_may_move_it_to_any_machine(void **state)
+{
+    (void)state;
+    machine("a");
+    machine("b")->unwell = true;
+    assert_string_equal(place(), "a a a a");
+    strcpy(s[WEB].wanted, "b");
+    assert_string_equal(place(), "a a a b");
+    s[WEB].wanted[0] = '\0'; /* as service.assign does */
+    assert_string_equal(place(), "a a a b");
+    now += PLACE_STAY_MS;
+    assert_string_equal(place(), "a a a a");
+}
+
+static void a_verdict_takes_its_time(void **state)
+{
+    struct place_judge j = { 0 };
+
+    (void)state;
+    assert_false(place_judge(&j, 1000, true, 3000, 10000));
+    assert_false(place_judge(&j, 3999, true, 3000, 10000));
+    assert_false(place_judge(&j, 3999, false, 3000, 10000)); /* a short trouble is none */
+    assert_false(place_judge(&j, 4000, true, 3000, 10000));
+    assert_false(place_judge(&j, 6999, true, 3000, 10000));
+    assert_true(place_judge(&j, 7000, true, 3000, 10000));
+    assert_true(place_judge(&j, 8000, false, 3000, 10000));
+    assert_true(place_judge(&j, 17999, false, 3000, 10000));
+    assert_true(place_judge(&j, 17999, true, 3000, 10000));
+    assert_true(place_judge(&j, 18000, false, 3000, 10000));
+    assert_false(place_judge(&j, 28000, false, 3000, 10000));
+    assert_true(place_judge(&j, 28001, true, 0, 0));
+}
+
 #define CASE(name) cmocka_unit_test_setup(name, begin)
 
 int main(void)
@@ -192,6 +297,12 @@ int main(void)
         CASE(move_is_honoured_and_lasts),
         CASE(move_to_a_machine_that_is_dead_or_drains_waits),
         CASE(labels_prefer_and_avoid),
+        CASE(what_its_machine_cannot_do_goes_where_it_can),
+        CASE(a_service_that_fails_on_a_machine_leaves_it_alone),
+        CASE(where_no_other_is_better_off_it_stays),
+        CASE(what_came_to_a_machine_stays_a_while),
+        CASE(an_operator_may_move_it_to_any_machine),
+        cmocka_unit_test(a_verdict_takes_its_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -328,6 +328,34 @@ static void two_of_three_stay_so_one_may_leave_as_it_is(void **state)
     assert_string_equal(goes_on(s, 600000), ""); /* nobody takes its seat: it keeps it */
 }
 
+static void a_leader_that_is_not_well_hands_over_to_one_that_is(void **state)
+{
+    struct story *s = *state;
+
+    grow(s, "bc", 3);
+    who(s, "a")->is.unwell = who(s, "b")->is.unwell = true;
+    assert_string_equal(goes_on(s, 1000), "transfer c");
+    s->k.changing = true; /* it may hang for want of our disk */
+    assert_string_equal(goes_on(s, 5000), "transfer c");
+    who(s, "c")->is.unwell = true;
+    assert_string_equal(goes_on(s, 5000), "");
+    s->k.changing = who(s, "b")->is.unwell = false;
+    assert_string_equal(goes_on(s, 1000), "transfer b");
+    who(s, "a")->is.unwell = false;
+    assert_string_equal(goes_on(s, 5000), "");
+}
+
+static void who_leaves_hands_over_to_one_that_is_well_if_there_is_one(void **state)
+{
+    struct story *s = *state;
+
+    grow(s, "bc", 3);
+    who(s, "a")->is.leaving = who(s, "b")->is.unwell = true;
+    assert_string_equal(goes_on(s, 1000), "transfer c");
+    who(s, "c")->is.unwell = true;
+    assert_string_equal(goes_on(s, 1000), "transfer b");
+}
+
 static void a_leader_hands_over_before_it_leaves(void **state)
 {
     struct story *s = *state;
@@ -473,6 +501,8 @@ int main(void)
         STORY(several_refused_take_turns),
         STORY(who_was_dissolved_into_us_is_no_replaced_disk),
         STORY(two_of_three_stay_so_one_may_leave_as_it_is),
+        STORY(a_leader_that_is_not_well_hands_over_to_one_that_is),
+        STORY(who_leaves_hands_over_to_one_that_is_well_if_there_is_one),
         STORY(a_leader_hands_over_before_it_leaves),
         STORY(the_seat_of_who_left_is_given_away),
         STORY(when_the_second_of_three_leaves_the_third_goes_on_alone),
