@@ -47,8 +47,8 @@ echo "listed $n times, $worst ms at most"
 # writer FILE STATUS: a line each 50 ms, numbered, until FILE is there; then `end` and exit STATUS.
 writer() { echo "i=0; until [ -e $1 ]; do echo \$i; i=\$((i + 1)); sleep 0.05; done; echo end; exit $2"; }
 
-# complete: standard input is 0, 1, 2 ... and then `end`.
-complete() { awk '$0 == "end" { end = 1; next } $0 != NR - 1 || end { print "line " NR " is " $0; exit bad = 1 } END { if (!bad) print NR " lines"; exit bad || !end || NR < 100 }'; }
+# complete: standard input is 0, 1, 2 ... and then `end`; how many in so many seconds depends on the load.
+complete() { awk '$0 == "end" { end = 1; next } $0 != NR - 1 || end { print "line " NR " is " $0; exit bad = 1 } END { if (!bad) print NR " lines"; exit bad || !end || NR < 50 }'; }
 
 machines A B C
 start A
