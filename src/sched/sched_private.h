@@ -381,6 +381,9 @@ size_t need_ask(struct sched *s, const struct stage *st, const struct lane *room
                 const char *first);
 void need_again(struct sched *s, struct need *n);              /* takes the noes back */
 const char *need_words(const struct need *n, uint8_t verdict); /* of a no */
+/* Whether the words name the machine, at their begin or end; what they say behind its name. */
+bool need_names(const char *words, const char *id);
+void need_say(const char *words, const char *id, struct obuf *out);
 void needs_expire(struct sched *s);
 void needs_free(struct sched *s);
 

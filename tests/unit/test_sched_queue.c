@@ -329,6 +329,7 @@ static void pauses(void **state)
     assert_string_equal(world_log(&w), "");
     world_pass(&w, 2);
     assert_string_equal(world_log(&w), "place j A\n");
+    WHY_HAS("j", "it runs on A since just now, as attempt 2");
     world_pass(&w, 5000);
     WHY_HAS("j", "it runs on A for 5s, as attempt 2");
 }
