@@ -6,10 +6,81 @@
  * versions upgrade at different times, and their states must not differ for it.
  */
 #include "cluster/registry_private.h"
+#include "base/cleanup.h"
+#include "cluster/registry_tables.h"
 
 #include <errno.h>
 
-const struct registry_upgrade registry_upgrades[] = { { 0 } };
+/* ---- 1 to 2: unended/USER counts the jobs of each user that have not ended */
+
+static bool has_ended(const char *state)
+{
+    static const char *const over[] = { "done", "failed", "cancelled", "lost" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(over); i++)
+        if (strcmp(state, over[i]) == 0)
+            return true;
+    return false;
+}
+
+static int count_job(json_t *counts, const json_t *job)
+{
+    const char *user, *state;
+    json_int_t n;
+
+    if (json_unpack((json_t *)job, "{s:s, s:s}", "user", &user, "state", &state) < 0 ||
+        has_ended(state))
+        return 0;
+    n = json_integer_value(json_object_get(counts, user));
+    return json_object_set_new(counts, user, json_integer(n + 1)) < 0 ? -ENOMEM : 0;
+}
+
+static int count_jobs(struct registry_txn *t, json_t *counts)
+{
+    char key[REGISTRY_KEY_MAX] = "";
+    json_t *job;
+    int rc;
+
+    while ((rc = txn_next(t, "job/", key, key, &job)) == 0) {
+        rc = count_job(counts, job);
+        json_decref(job);
+        if (rc < 0)
+            return rc;
+    }
+    return rc == -ENOENT ? 0 : rc;
+}
+
+static int store_counts(struct registry_txn *t, json_t *counts)
+{
+    const char *user;
+    json_t *n;
+    int rc = 0;
+
+    json_object_foreach (counts, user, n) {
+        char key[REGISTRY_KEY_MAX];
+
+        arg_key(key, "unended", user);
+        if (rc == 0)
+            rc = txn_put(t, key, json_incref(n));
+    }
+    return rc;
+}
+
+static int count_unended(struct registry_txn *t, struct oerr *e)
+{
+    json_t *counts = json_object();
+    int rc = counts ? count_jobs(t, counts) : -ENOMEM;
+
+    (void)e;
+    if (rc == 0)
+        rc = store_counts(t, counts);
+    json_decref(counts);
+    return rc;
+}
+
+/* ---- the steps */
+
+const struct registry_upgrade registry_upgrades[] = { { 1, count_unended }, { 0 } };
 
 static int run_step(struct registry_txn *t, int from, const struct registry_upgrade *steps,
                     struct oerr *e)

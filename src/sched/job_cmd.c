@@ -18,7 +18,7 @@
  *
  * Invariants: a job that is over stays as it is until it is forgotten; its attempt only grows; the
  * counts of an array are those of its elements' states; placed/ID/NAME is there exactly while the
- * job runs and has a group on ID that has not ended.
+ * job runs and has a group on ID that has not ended; unended/USER counts his jobs that have not.
  */
 #include "sched/job_cmd_private.h"
 
@@ -32,6 +32,7 @@
 struct work_job {
     struct job job;
     bool changed, gone;
+    bool tallied;      /* it had not ended before the command */
     UT_hash_handle hh; /* by name; in the order in which they were looked at */
 };
 
@@ -111,7 +112,10 @@ static int look(struct work *w, const char *name, struct work_job **out)
     if (rc < 0)
         return rc;
     *out = keep(w, &j);
-    return *out ? 0 : -ENOMEM;
+    if (!*out)
+        return -ENOMEM;
+    (*out)->tallied = !job_is_over((*out)->job.state);
+    return 0;
 }
 
 int work_find(struct work *w, const char *name, struct job **out)
@@ -214,10 +218,13 @@ int work_head(struct work *w)
 
 static int store(struct work *w, const struct work_job *wj)
 {
+    int by = (!wj->gone && !job_is_over(wj->job.state)) - wj->tallied;
+    int rc = by ? tally_move(w, wj->job.user, by) : 0;
     char key[REGISTRY_KEY_MAX];
     json_t *value;
-    int rc;
 
+    if (rc < 0)
+        return rc;
     key_of(wj->job.name, key);
     if (wj->gone) {
         rc = txn_del(w->t, key);
@@ -238,6 +245,7 @@ int work_end(struct work *w, int rc)
         job_clear(&wj->job);
         free(wj);
     }
+    rc = tally_end(w, rc);
     if (rc == 0 && w->head.changed)
         rc = txn_put(
             w->t, JOBS_KEY,

@@ -5,16 +5,20 @@
  * or with words: -EINVAL a bad value; -ENOENT no such job, or no longer the one with that uid;
  * -EBUSY not in this state. Who may change a job is for the caller to check.
  *
- * Keys: job/NAME; jobs {next, uid, n}; runner/ID {session, fenced_us}; placed/ID/NAME: the uid of a
- * job that has a group on that machine which has not ended. A user's newest job is not kept: it is
- * the one with the highest uid.
+ * Keys: job/NAME; jobs {next, uid, n}; unended/USER: how many jobs he has that have not ended,
+ * where there are any; runner/ID {session, fenced_us}; placed/ID/NAME: the uid of a job that has a
+ * group on that machine which has not ended. A user's newest job is not kept: it is the one with
+ * the highest uid.
  */
 #ifndef ONEOS_SCHED_JOB_CMD_H
 #define ONEOS_SCHED_JOB_CMD_H
 
 #include "sched/job.h"
 
-#define JOBS_MAX      200000 /* in one registry */
+#define JOBS_MAX 200000 /* in one registry */
+/* Not ended, of each user but root: half of them all is for those that have ended. */
+#define JOBS_USER_MAX (JOBS_MAX / 4)
+#define UNENDED_KEY   "unended/"
 #define RUNNER_KEY    "runner/"
 #define PLACED_KEY    "placed/"
 #define JOB_PAUSE_US  1000000ull         /* before the first restart; doubles... */
@@ -23,9 +27,9 @@
 extern const struct registry_command job_commands[];
 
 /* job.make: result {"name", "uid"}. name "": the next number. spec {}: a new job; with "run" and
- * `start` it is pending at once, or held. -EEXIST, -ENOSPC. When a job with `array` is run, its
- * elements NAME.I are made too. `after` names jobs that were run already, else -EINVAL or -EBUSY;
- * so there are no circles. These fields take spec. */
+ * `start` it is pending at once, or held. -EEXIST, -ENOSPC, -EDQUOT. When a job with `array` is
+ * run, its elements NAME.I are made too. `after` names jobs that were run already, else -EINVAL or
+ * -EBUSY; so there are no circles. These fields take spec. */
 json_t *job_make_fields(const char *name, const char *user, const char *by, json_t *spec,
                         bool start, bool held, uint64_t now_us);
 /* job.make with many, in one command: result {"names": [...]}; all or none. */

@@ -33,6 +33,9 @@ static int add(struct work *w, const struct making *m, const char *name, struct 
         return oerr_set(e, -ENOSPC,
                         "there are %d jobs, which is the most: forget some that are over",
                         JOBS_MAX);
+    rc = tally_room(w, m->user, e);
+    if (rc < 0)
+        return rc;
     rc = work_add(w, name, out);
     if (rc == -EEXIST || rc == -EPROTO)
         return oerr_set(e, -EEXIST, "job %s exists", name);
@@ -165,7 +168,7 @@ int job_make(struct registry_txn *t, const json_t *cmd, json_t **result, struct 
 {
     const char *name = arg_maybe(cmd, "name", JOB_NAME_MAX, e);
     json_t *spec = json_object_get(cmd, "spec");
-    struct work w = { .t = t };
+    struct work w = { .t = t, .bounded = tally_bounds(cmd) };
     struct making m;
     struct job *j;
     int rc = name ? making_of(cmd, &m, e) : -EINVAL;
@@ -190,7 +193,7 @@ int job_make_many(struct registry_txn *t, const json_t *cmd, json_t **result, st
 {
     const json_t *specs = json_object_get(cmd, "specs");
     json_t *names = json_array();
-    struct work w = { .t = t };
+    struct work w = { .t = t, .bounded = tally_bounds(cmd) };
     struct making m;
     int rc = making_of(cmd, &m, e);
 
@@ -311,7 +314,7 @@ int job_run(struct registry_txn *t, const json_t *cmd, json_t **result, struct o
 {
     const json_t *patch = json_object_get(cmd, "patch");
     json_int_t at = time_of(cmd, e);
-    struct work w = { .t = t };
+    struct work w = { .t = t, .bounded = tally_bounds(cmd) };
     enum job_state to;
     struct job *j;
     int rc = at < 0 ? -EINVAL : work_named(&w, cmd, &j, e);

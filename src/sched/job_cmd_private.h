@@ -13,10 +13,13 @@
 #define JOBS_KEY "jobs"
 
 struct work_job;
+struct tally;
 
 struct work {
     struct registry_txn *t;
+    bool bounded; /* it may be refused for JOBS_USER_MAX */
     struct work_job *jobs;
+    struct tally *tallies;
     struct {
         bool loaded, changed;
         json_int_t next, uid, n;
@@ -61,6 +64,15 @@ job_apply job_make, job_make_many, job_set, job_run;                   /* job_cm
 job_apply job_hold, job_release, job_cancel, job_forget;               /* job_cmd_change.c */
 job_apply job_place, job_refuse, runner_claim, runner_fence, job_lost; /* job_cmd_place.c */
 job_apply job_end;                                                     /* job_cmd_end.c */
+
+/* job_tally.c: one more of the user is being made: 0, or -EDQUOT with words. A job of his that has
+ * not ended is there from now on (by 1), or no longer (by -1). Stores what changed when rc is 0,
+ * and frees all; rc, or why it could not. */
+int tally_room(struct work *w, const char *user, struct oerr *e);
+int tally_move(struct work *w, const char *user, int by);
+int tally_end(struct work *w, int rc);
+/* Whether the command is of a schema that knows the bound: all machines answer alike. */
+bool tally_bounds(const json_t *cmd);
 
 /* job_cmd_end.c: what the machine has of the job is lost; in it the job may be over. */
 int job_lose(struct work *w, const char *machine, uint64_t now);

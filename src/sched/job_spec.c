@@ -299,6 +299,9 @@ int job_spec_patch(const json_t *json, int argc, char *const *argv, json_t **pat
     k = key_named(alias ? "place" : argv[0]);
     if (!k)
         return unknown_key(argv[0], e);
+    if (alias && argc > 1)
+        return oerr_set(e, -EINVAL, "%s: it takes no value, so that '%.60s' is too much", argv[0],
+                        argv[1]);
     set_defaults(&spec);
     rc = change(&spec, k, json_object_get(json, k->shown.name), argc - !alias, argv + !alias, e);
     if (rc == 0)

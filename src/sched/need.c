@@ -243,6 +243,33 @@ static size_t reason(struct need *n, int exit, const char *words)
     return n->n_reasons++;
 }
 
+/* Where the words end that are left when " on ID" is taken off. */
+static size_t before_on(const char *words, const char *id)
+{
+    size_t n = strlen(words), len = strlen(id);
+
+    return n > len + 4 && strcmp(words + n - len, id) == 0 &&
+                   memcmp(words + n - len - 4, " on ", 4) == 0
+               ? n - len - 4
+               : n;
+}
+
+bool need_names(const char *words, const char *id)
+{
+    size_t len = strlen(id);
+
+    return (strncmp(words, id, len) == 0 && words[len] == ' ') ||
+           before_on(words, id) < strlen(words);
+}
+
+void need_say(const char *words, const char *id, struct obuf *out)
+{
+    size_t end = before_on(words, id), len = strlen(id);
+    size_t from = strncmp(words, id, len) == 0 && words[len] == ' ' ? len + 1 : 0;
+
+    obuf_put(out, words + from, end - from);
+}
+
 const char *need_words(const struct need *n, uint8_t verdict)
 {
     size_t i = (size_t)verdict - V_NO;

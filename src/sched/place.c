@@ -86,6 +86,14 @@ static bool asks(struct sched *s, const struct job_node *j, const struct stage *
     return need_ask(s, st, room_only ? j->lane : NULL, j->by) > 0 || st->need->n_asked > 0;
 }
 
+static void put_no(struct obuf *out, const char *id, const char *words)
+{
+    obuf_puts(out, out->len ? "; " : "");
+    if (!need_names(words, id))
+        obuf_printf(out, "%s: ", id);
+    obuf_puts(out, words);
+}
+
 /* All that may be chosen have said no: their words, and 126 or 127. */
 static void doom_by_need(struct sched *s, struct job_node *j, const struct stage *st)
 {
@@ -105,8 +113,7 @@ static void doom_by_need(struct sched *s, struct job_node *j, const struct stage
         alike = alike && (one == SIZE_MAX || one == r);
         one = r;
         if (words.len < JOB_WORDS_MAX)
-            obuf_printf(&words, "%s%s: %s", words.len ? "; " : "", s->slots[i]->id,
-                        n->reasons[r].words);
+            put_no(&words, s->slots[i]->id, n->reasons[r].words);
     }
     job_doom(s, j, exit,
              alike && one != SIZE_MAX ? n->reasons[one].words

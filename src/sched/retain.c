@@ -1,10 +1,11 @@
 /*
  * retain.c - forgets ended jobs that are old, or more than are kept; never one that another job
- * waits for.
+ * waits for. When there are too many, it is the oldest of the user who has the most of them: so who
+ * runs many does not push out what others want to look at.
  *
- * Invariants: a job that is over is in `ended` until its forgetting is asked for or put off, then
- * in `going` until its record is gone. Elements of an array are in neither: they go with it.
- * `ended_records` counts what the registry has of those in `ended`.
+ * Invariants: a job that is over is in `ended`, and in its user's, until its forgetting is asked
+ * for or put off, then in `going` until its record is gone. Elements of an array are in neither:
+ * they go with it. `ended_records` counts what the registry has of those in the `ended` beside it.
  */
 #include "sched/sched_private.h"
 
@@ -36,18 +37,28 @@ void retain_init(struct sched *s)
     s->retain_ms = UINT64_MAX;
 }
 
+void retain_user(struct user *u)
+{
+    u->ended = HEAP_INIT(struct job_node, place_user, ended_before);
+}
+
 int retain_add(struct sched *s, struct job_node *j)
 {
-    int rc = 0;
+    int rc;
 
     if (j->element) {
         s->elements_over++;
         return 0;
     }
     j->again_ms = 0;
-    rc = heap_add(&s->ended, j);
+    rc = heap_reserve(&j->user->ended, 1);
     if (rc == 0)
+        rc = heap_add(&s->ended, j);
+    if (rc == 0) {
+        heap_add(&j->user->ended, j); /* there is room */
         s->ended_records += j->records;
+        j->user->ended_records += j->records;
+    }
     s->retain_ms = 0;
     return rc;
 }
@@ -55,7 +66,9 @@ int retain_add(struct sched *s, struct job_node *j)
 static void leave_ended(struct sched *s, struct job_node *j)
 {
     heap_remove(&s->ended, j);
+    heap_remove(&j->user->ended, j);
     s->ended_records -= j->records;
+    j->user->ended_records -= j->records;
 }
 
 void retain_remove(struct sched *s, struct job_node *j)
@@ -83,9 +96,33 @@ static bool is_waited_for(const struct sched *s, const struct job_node *j)
     return false;
 }
 
+static bool too_many_records(const struct sched *s)
+{
+    return s->ended_records > KEEP_RECORDS;
+}
+
 static bool too_many(const struct sched *s)
 {
-    return s->ended.n > s->opt.keep_jobs || s->ended_records > KEEP_RECORDS;
+    return s->ended.n > s->opt.keep_jobs || too_many_records(s);
+}
+
+/* The oldest of the user who has the most of what there is too much of; of equals any, always the
+ * same. */
+static struct job_node *oldest_of_most(const struct sched *s)
+{
+    bool records = too_many_records(s);
+    struct user *u, *most = NULL;
+
+    for (u = s->users; u; u = u->hh.next)
+        if (!most ||
+            (records ? u->ended_records > most->ended_records : u->ended.n > most->ended.n))
+            most = u;
+    return most ? heap_top(&most->ended) : NULL;
+}
+
+static bool is_old(const struct sched *s, const struct job_node *j)
+{
+    return j && j->ended_us + s->opt.keep_ms * 1000 <= s->wall_us;
 }
 
 /* The next one that is to go, and is in no heap then. */
@@ -98,12 +135,12 @@ static struct job_node *next(struct sched *s)
         return j;
     }
     j = heap_top(&s->ended);
-    if (j && heap_reserve(&s->going, 1) == 0 &&
-        (too_many(s) || j->ended_us + s->opt.keep_ms * 1000 <= s->wall_us)) {
-        leave_ended(s, j);
-        return j;
-    }
-    return NULL;
+    if (!is_old(s, j))
+        j = too_many(s) ? oldest_of_most(s) : NULL;
+    if (!j || heap_reserve(&s->going, 1) < 0)
+        return NULL;
+    leave_ended(s, j);
+    return j;
 }
 
 static uint64_t next_ms(const struct sched *s)

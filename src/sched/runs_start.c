@@ -4,6 +4,7 @@
  * The record is read again at each start: what is started is in the registry as this machine has it
  * now, and the runner has a lease for that.
  */
+#include "sched/job_state.h"
 #include "sched/runs_private.h"
 #include "base/cleanup.h"
 
@@ -250,6 +251,16 @@ int runs_exit_of(int rc, const char *words)
                                                                                               : 126;
 }
 
+static void file_words(const struct runs *r, const struct init_redirect *io, struct job_end *end)
+{
+    const char *path = io->in ? io->in : io->out ? io->out : "a file";
+    struct oerr words;
+
+    oerr_set(&words, 0, "%.90s on %.60s was not %s to its end: see stderr", path, r->self,
+             io->in ? "read" : "written");
+    job_end_words(end, words.text);
+}
+
 /* The `cat` of a redirection that did not end well has lost something of the file: no exit of the
  * last stage makes up for that. That nobody reads on is not its failure. */
 static void judge_file(struct runs *r, struct proc *p, struct job_end *end)
@@ -267,9 +278,7 @@ static void judge_file(struct runs *r, struct proc *p, struct job_end *end)
                 *end = (struct job_end){ .cause = JOB_EXITED };
             } else {
                 *end = (struct job_end){ .cause = JOB_NOT_BEGUN, .exit = 126 };
-                snprintf(end->words, sizeof end->words,
-                         "the file that the line names on %.60s was not read or written to its end",
-                         r->self);
+                file_words(r, &what.plan.procs[what.plan.groups[tag->group].first].io, end);
             }
         }
         runs_unplan(&what);

@@ -41,7 +41,7 @@ struct sched_options {
     uint64_t fence_ms;     /* a machine is fenced when it has been dead or left for so long */
     uint64_t lost_ms;  /* ...and its jobs are lost so long after the fence: its lease and more */
     uint64_t keep_ms;  /* ended jobs are forgotten when so old... */
-    size_t keep_jobs;  /* ...and the oldest when there are more */
+    size_t keep_jobs;  /* ...and when there are more, the oldest of who has the most of them */
     uint64_t ahead_us; /* short jobs may wait on a machine that has no room for so long, as far as
                           can be guessed; 0: they never do */
 };

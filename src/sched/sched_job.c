@@ -33,6 +33,7 @@ static struct user *user_get(struct sched *s, const char *name)
         free(u);
         return NULL;
     }
+    retain_user(u);
     HASH_ADD_KEYPTR(hh, s->users, u->name, strlen(u->name), u);
     if (u->hh.tbl)
         return u;
@@ -428,6 +429,7 @@ void jobs_free(struct sched *s)
         job_gone(s, j);
     HASH_ITER (hh, s->users, u, un) {
         HASH_DEL(s->users, u);
+        heap_free(&u->ended);
         free(u->name);
         free(u);
     }

@@ -37,7 +37,9 @@
 struct user {
     char *name;
     struct fair_account use;
-    size_t queued; /* its jobs in lanes */
+    size_t queued;     /* its jobs in lanes */
+    struct heap ended; /* retain.c */
+    size_t ended_records;
     UT_hash_handle hh;
 };
 
@@ -237,8 +239,9 @@ struct job_node {
     uint64_t queued_us, not_before_us, started_us, ended_us, seen_ms;
     json_t *spec;
     struct lane *lane;
-    size_t place; /* in the lane, the pauses or the ended */
-    char *near;   /* its machine, as the owner said; NULL */
+    size_t place;      /* in the lane, the pauses or the ended */
+    size_t place_user; /* in its user's ended */
+    char *near;        /* its machine, as the owner said; NULL */
     bool files, endless;
     uint64_t timeout_us;
     char **after; /* owned names */
@@ -378,6 +381,9 @@ size_t need_ask(struct sched *s, const struct stage *st, const struct lane *room
                 const char *first);
 void need_again(struct sched *s, struct need *n);              /* takes the noes back */
 const char *need_words(const struct need *n, uint8_t verdict); /* of a no */
+/* Whether the words name the machine, at their begin or end; what they say behind its name. */
+bool need_names(const char *words, const char *id);
+void need_say(const char *words, const char *id, struct obuf *out);
 void needs_expire(struct sched *s);
 void needs_free(struct sched *s);
 
@@ -477,6 +483,7 @@ void jobs_refuse(struct sched *s); /* the doomed */
 uint64_t fence_due(const struct sched *s, const struct machine *m);
 void fences_look(struct sched *s);
 void retain_init(struct sched *s);
+void retain_user(struct user *u);                    /* it is new */
 int retain_add(struct sched *s, struct job_node *j); /* it is over: -ENOMEM */
 void retain_remove(struct sched *s, struct job_node *j);
 void retain_look(struct sched *s);

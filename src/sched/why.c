@@ -85,7 +85,7 @@ static bool may_have(const struct sched *s, const struct lane *l, size_t i, cons
         return true;
     stage_name(o, l, i);
     if (v >= V_NO)
-        obuf_puts(o, need_words(n, v));
+        need_say(need_words(n, v), m->id, o);
     else
         obuf_printf(o, "%s whether it can run %s",
                     v == V_ASKED ? "has not said yet" : "was not asked yet", n->what.command);
@@ -403,9 +403,11 @@ static void why_running(struct sched *s, const struct job_node *j, struct obuf *
 {
     obuf_puts(out, "it runs on ");
     put_machines(out, j);
-    if (j->started_us && s->wall_us > j->started_us) {
+    if (j->started_us && s->wall_us >= j->started_us + 1000000) {
         obuf_puts(out, " for ");
         units_put_time(out, (s->wall_us - j->started_us) / 1000000 * 1000000);
+    } else if (j->started_us) {
+        obuf_puts(out, " since just now");
     }
     if (j->attempt > 1)
         obuf_printf(out, ", as attempt %" PRIu32, j->attempt);
@@ -475,7 +477,8 @@ static void why_over(struct sched *s, const struct job_node *j, struct obuf *out
                     j->cancelled_by ? j->cancelled_by : "");
         break;
     case JOB_NOT_BEGUN:
-        obuf_printf(out, "it could not be started, exit %d", e->exit);
+        obuf_printf(out, "it %s, exit %d", e->started_us ? "failed" : "could not be started",
+                    e->exit);
         break;
     default:
         obuf_printf(out, "it is %s", job_state_name(j->record));

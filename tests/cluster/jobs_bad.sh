@@ -44,6 +44,8 @@ expect 'retries: negative' setting 'retries -1' retries
 expect 'after: no such job' eval "on A bash -c \"printf 'set after 4711\nrun true\n' | call write $J/$job/ctl 2>&1\" | grep -qx EINVAL && on A grep -q 4711 $J/$job/error"
 expect 'more memory than any machine has' eval "on A bash -c \"printf 'set after\nset memory 900TiB\nrun true\n' | call write $J/$job/ctl 2>&1\" | grep -qx EINVAL && on A grep -q memory $J/$job/error"
 
+expect 'spread takes no value' setting 'spread yes' '^spread: '
+
 # ---- failed: 126 and 127
 # fails EXIT WORDS [SETTING...] -- LINE
 fails()
@@ -69,6 +71,9 @@ expect 'an input that cannot be read' fails 126 '/no/such/input' -- 'cat < /no/s
 expect '... from another machine' fails 126 '/no/such/input' -- '@B cat < /no/such/input'
 expect 'an output that cannot be written' fails 126 '/proc/nowhere' -- 'echo x > /proc/nowhere'
 expect '... from another machine' fails 126 '/proc/nowhere' -- '@B echo x > /proc/nowhere'
+ln -s /dev/full "$T/full"
+expect 'an output that fails in the middle, on another machine' fails 126 "it failed, exit 126: .* was not written to its end: see stderr" -- "@B seq 1 1000000 > $T/full"
+expect '... and stderr says why' on A "grep 'No space left' $J/$job/stderr"
 expect 'no such pipe to read' fails 126 'pipes/none' -- 'cat < /oneos/pipes/none'
 
 # ---- pending, and it says for what

@@ -6,7 +6,10 @@
 
 #include "sched/job_cmd.h"
 
+#define KIT_SCHEMA REGISTRY_SCHEMA
+#ifndef KIT_MORE
 #define KIT_MORE job_commands,
+#endif
 #include "registry_kit.h"
 
 #define S 1000000ull
@@ -17,7 +20,7 @@ static inline int job_do(struct kit *k, const char *cmd, json_t *fields)
     char *text;
 
     assert_non_null(fields);
-    json_object_set_new(fields, "v", json_integer(1));
+    json_object_set_new(fields, "v", json_integer(REGISTRY_SCHEMA));
     json_object_set_new(fields, "cmd", json_string(cmd));
     text = json_dumps(fields, JSON_COMPACT);
     json_decref(fields);

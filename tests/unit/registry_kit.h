@@ -17,6 +17,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#ifndef KIT_SCHEMA /* that a program has which opens it */
+#define KIT_SCHEMA 1
+#endif
 #define BOOT "6a1c9d0e-0000-4000-8000-000000000001"
 
 struct kit {
@@ -121,7 +124,7 @@ static inline void kit_open_boot(struct kit *k, const char *boot)
 {
     struct oerr e = { "" };
 
-    if (registry_open(&k->r, k->dir, boot, kit_tables, &e) < 0)
+    if (registry_open_as(&k->r, k->dir, boot, kit_tables, KIT_SCHEMA, registry_upgrades, &e) < 0)
         fail_msg("%s", e.text);
     k->index = registry_index(k->r);
 }
@@ -182,7 +185,7 @@ static inline int kit_run(struct kit *k, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(inside, sizeof inside, fmt, ap);
     va_end(ap);
-    snprintf(text, sizeof text, "{'v':1,'cmd':%s}", inside);
+    snprintf(text, sizeof text, "{'v':%d,'cmd':%s}", KIT_SCHEMA, inside);
     for (char *p = text; *p; p++)
         *p = *p == '\'' ? '"' : *p;
     kit_queue(k, text);

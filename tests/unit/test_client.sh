@@ -183,6 +183,11 @@ jobs_of_files() {
     printf '%s\n' 'state running' 'cpu_usec 86400000000000' 'memory_bytes 1048576' >"$T/tree/procs/A.9/status"
     check 'top' 0 'MACHINE*A *alive *2 *8GiB*JOB *USER*17 *ann *[0-9].[0-9][0-9] *1MiB *A B *sort | uniq*' "$oneos" top
     same 'top --json' 4 "$("$oneos" top --json | grep -c '"id":')"
+    mv "$T/tree/jobs/all.jsonl" "$T/jobs"
+    : >"$T/tree/jobs/all.jsonl"
+    check 'top --json, and no job: the machines' 0 '{"schema":1,"id":"A",*}' "$oneos" top --json
+    same '... an object a line' 0 "$("$oneos" top --json | grep -vc '^{.*}$')"
+    mv "$T/jobs" "$T/tree/jobs/all.jsonl"
 }
 
 machines() {

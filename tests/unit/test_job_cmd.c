@@ -107,6 +107,11 @@ static void words_of_refusals(void **state)
     job_kit_close(&k);
 }
 
+static int act_cancel(struct kit *k, const char *name)
+{
+    return job_do(k, "job.cancel", job_cancel_fields(name, job_uid(k, name), "root", S));
+}
+
 /* ---- making */
 
 static void make(void **state)
@@ -200,6 +205,51 @@ static void make_many(void **state)
     assert_string_equal(k.words, "job 2 of 2 has nothing to run");
     assert_value(&k, "job/1001", "");
     assert_value(&k, "jobs", "{\"n\":1000,\"next\":1001,\"uid\":1000999}");
+    job_kit_close(&k);
+}
+
+/* Half of the room is for jobs that have ended, half of the rest for each user but root. */
+static void of_one_user(void **state)
+{
+    struct kit k;
+    char name[8];
+
+    (void)state;
+    job_kit_open(&k);
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "a%d", i);
+        assert_int_equal(job_submit(&k, name, "'run':'true','array':'1-10000'"), 0);
+    }
+    assert_int_equal(job_submit(&k, "a4", "'run':'true','array':'1-9995'"), 0);
+    assert_value(&k, "unended/alice", "50000");
+    assert_int_equal(job_submit(&k, "b", "'run':'true'"), -EDQUOT);
+    assert_string_equal(k.words, "alice has 50000 jobs that have not ended, and may have 50000: "
+                                 "wait until some have ended, or cancel some");
+    assert_value(&k, "job/b", "");
+    /* Others may go on, and an older program's words are taken as they were. */
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(job_do(&k, "job.make",
+                                job_make_fields("", i ? "root" : "bob", "A",
+                                                spec_of("'run':'true'"), true, false, S)),
+                         0);
+    assert_value(&k, "unended/bob", "1");
+    kit_queue(&k, "{\"v\":1,\"cmd\":\"job.make\",\"user\":\"alice\",\"by\":\"A\",\"name\":\"o\","
+                  "\"at_us\":1,\"spec\":{\"schema\":1}}");
+    assert_int_equal(registry_flush(k.r, kit_applied, &k), 0);
+    assert_int_equal(k.rc, 0);
+    assert_value(&k, "unended/alice", "50001");
+    assert_int_equal(
+        job_do(&k, "job.forget", job_forget_fields(&(struct job_id){ "o", job_uid(&k, "o") }, 1)),
+        0);
+    /* What has ended makes room; a larger array than there is room for is not made in part. */
+    assert_int_equal(act_cancel(&k, "a4.7"), 0);
+    assert_value(&k, "unended/alice", "49999");
+    assert_int_equal(job_submit(&k, "b", "'run':'true','array':'1-2'"), -EDQUOT);
+    assert_non_null(strstr(k.words, "alice has 49999 jobs"));
+    assert_int_equal(job_submit(&k, "b", "'run':'true'"), 0);
+    assert_int_equal(act_cancel(&k, "a4"), 0);
+    assert_value(&k, "unended/alice", "40005");
+    assert_value(&k, "unended/bob", "1");
     job_kit_close(&k);
 }
 
@@ -668,6 +718,7 @@ int main(void)
         cmocka_unit_test(make),
         cmocka_unit_test(make_in_steps),
         cmocka_unit_test(make_many),
+        cmocka_unit_test(of_one_user),
         cmocka_unit_test(after),
         cmocka_unit_test(place),
         cmocka_unit_test(only_the_scheduler),

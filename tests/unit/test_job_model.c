@@ -5,9 +5,13 @@
  * A job that is over stays as it is until it is forgotten; a uid comes once; an attempt only grows,
  * by one, and what one attempt was given does not change; the counts of an array are those of its
  * elements; placed/ID/NAME is there exactly for what runs there; a machine without a session, or
- * with a fenced one, is given nothing. A second registry that gets all in large batches has the
- * same state byte for byte.
+ * with a fenced one, is given nothing; unended/USER is how many jobs of his have not ended. A
+ * second registry that gets all in large batches has the same state byte for byte; and so has one
+ * that an older program, which knew no such counts, had until then.
  */
+#define KIT_MORE job_commands, old_commands,
+#include "sched/job_cmd.h"
+static const struct registry_command old_commands[];
 #include "job_kit.h"
 
 #define CHOSEN   5
@@ -33,6 +37,24 @@ static struct seen {
 } seen[NAMES];
 
 static struct kit one, two;
+
+static const char *const users[] = { "u", "v", "root" };
+
+/* old.make: the state becomes what a program of schema 1 would have left. */
+static int old_make(struct registry_txn *t, const json_t *cmd, json_t **result, struct oerr *e)
+{
+    char key[REGISTRY_KEY_MAX] = "";
+    json_t *meta;
+
+    (void)cmd, (void)result, (void)e;
+    while (txn_next(t, UNENDED_KEY, key, key, NULL) == 0)
+        txn_del(t, key);
+    assert_int_equal(txn_get(t, KEY_META, &meta), 0);
+    json_object_set_new(meta, "schema", json_integer(1));
+    return txn_put(t, KEY_META, meta);
+}
+
+static const struct registry_command old_commands[] = { { "old.make", 1, old_make }, { 0 } };
 
 /* ---- commands */
 
@@ -112,8 +134,8 @@ static json_t *some_command(const char **cmd)
 
     now += any(3) * S;
     if (kind < 5)
-        return *cmd = "job.make", job_make_fields(seen[any(CHOSEN)].name, "u", "A", some_spec(),
-                                                  any(4) != 0, any(6) == 0, now);
+        return *cmd = "job.make", job_make_fields(seen[any(CHOSEN)].name, users[any(3)], "A",
+                                                  some_spec(), any(4) != 0, any(6) == 0, now);
     if (kind < 7)
         return *cmd = "job.run",
                job_run_fields(s->name, uid_of_seen(s), json_pack("{s:s}", "run", "b"), now);
@@ -231,6 +253,21 @@ static void check_array(const struct job *array)
         assert_true(counts[JOB_LOST] > 0);
 }
 
+static void check_tallies(void)
+{
+    for (unsigned u = 0; u < 3; u++) {
+        char key[20], text[20];
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < NAMES; i++)
+            n += seen[i].there && !job_is_over(seen[i].job.state) &&
+                 strcmp(seen[i].job.user, users[u]) == 0;
+        snprintf(key, sizeof key, UNENDED_KEY "%s", users[u]);
+        snprintf(text, sizeof text, "%u", n);
+        assert_string_equal(kit_text(&one, key), n ? text : "");
+    }
+}
+
 static void check_all(void)
 {
     uint64_t highest = last_uid;
@@ -263,6 +300,7 @@ static void check_all(void)
         assert_int_equal(json_integer_value(json_object_get(head, "n")), n);
         json_decref(head);
     }
+    check_tallies();
     for (unsigned m = 0; m < 3; m++) {
         char key[20];
 
@@ -280,7 +318,7 @@ static int run(const char *cmd, json_t *fields)
     char *text;
     int rc = job_do(&one, cmd, fields);
 
-    json_object_set_new(copy, "v", json_integer(1));
+    json_object_set_new(copy, "v", json_integer(REGISTRY_SCHEMA));
     json_object_set_new(copy, "cmd", json_string(cmd));
     text = json_dumps(copy, 0);
     kit_queue(&two, text);
@@ -289,6 +327,21 @@ static int run(const char *cmd, json_t *fields)
     if (any(100) == 0)
         assert_int_equal(registry_flush(two.r, NULL, NULL), 0);
     return rc;
+}
+
+/* The second one becomes what an older program left, and is upgraded; and goes on from there. */
+static void grow_old(void)
+{
+    void *p;
+    size_t n;
+
+    assert_int_equal(registry_flush(two.r, NULL, NULL), 0);
+    assert_int_equal(kit_run(&one, "'old.make'"), 0);
+    assert_int_equal(registry_dump(one.r, &p, &n), 0);
+    assert_int_equal(registry_restore(two.r, ++two.index, p, n), 0);
+    assert_int_equal(registry_restore(one.r, ++one.index, p, n), 0);
+    free(p);
+    check_tallies();
 }
 
 static void same_states(void)
@@ -330,6 +383,8 @@ static void random_commands(void **state)
             check_all();
         }
         json_decref(again);
+        if (i % (COMMANDS / 4) == COMMANDS / 8)
+            grow_old();
     }
     for (unsigned g = 0; g < 4; g++)
         assert_true(done[g] > COMMANDS / 100);

@@ -310,7 +310,8 @@ static void a_refused_set_changes_nothing(void **state)
         { "", "a key is missing: set KEY VALUE" },
         { "cpus 1 2", "cpus: it takes one value, so that '2' is too much" },
         { "cpus x", "cpus: 'x' is not a number: write it as 2 or 0.5" },
-        { "spread 1", "place: it takes one value, so that '1' is too much" },
+        { "spread 1", "spread: it takes no value, so that '1' is too much" },
+        { "pack a b", "pack: it takes no value, so that 'a' is too much" },
         { "env A=2 =1", "env: '=1' is not K=V with a name of letters, digits and '_' that does "
                         "not begin with a digit" },
         { "after x y/z", "after: 'y/z' is not the name of a job, as 17 or train" },

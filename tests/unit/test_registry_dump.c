@@ -221,6 +221,8 @@ static void first_version(void **state)
     snprintf(path, sizeof path, "%s/tests/unit/data/registry-schema-1", srcdir ? srcdir : ".");
     p = kit_read(path, &n);
     kit_open(&k);
+    registry_close(k.r);
+    assert_int_equal(registry_open(&k.r, k.dir, BOOT, kit_tables, NULL), 0);
     assert_int_equal(registry_restore(k.r, 10, p, n), 0);
     k.index = 10;
     registry_id(k.r, id);

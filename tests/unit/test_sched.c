@@ -298,6 +298,46 @@ static void nobody_can(void **state)
            "refuse 2 126 A: there is no ./x; B: ./x is for arm64\n");
 }
 
+static int by_name(void *arg, const char *machine, const struct sched_need *need,
+                   const char **words)
+{
+    static char text[100];
+
+    (void)arg;
+    if (need->command[0] == '/')
+        snprintf(text, sizeof text, "%s is missing on %s", need->command, machine);
+    else
+        snprintf(text, sizeof text, "%s has no command '%s'", machine, need->command);
+    *words = text;
+    return 127;
+}
+
+static int only_a_b(void *arg, const char *machine, const struct sched_need *need,
+                    const char **words)
+{
+    return strcmp(machine, "C") == 0 ? 0 : by_name(arg, machine, need, words);
+}
+
+/* Words that name the machine already. */
+static void named_once(void **state)
+{
+    (void)state;
+    w.can = by_name;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_machine(&w, "B", 4, 1024, NULL);
+    world_job(&w, NULL, "ann", "A", "{'run':'none'}");
+    go_log("probe A ann none\nprobe B ann none\n"
+           "refuse 1 127 A has no command 'none'; B has no command 'none'\n");
+    world_job(&w, NULL, "ann", "A", "{'run':'/none'}");
+    go_log("probe A ann /none\nprobe B ann /none\n"
+           "refuse 2 127 /none is missing on A; /none is missing on B\n");
+    w.can = only_a_b;
+    world_machine(&w, "C", 1, 1024, NULL);
+    world_job(&w, NULL, "ann", "A", "{'run':'none','cpus':2}");
+    go_log("probe C ann none\n");
+    WHY_HAS("3", "A B: has no command 'none'\n");
+}
+
 static void no_answer(void **state)
 {
     (void)state;
@@ -356,6 +396,7 @@ int main(void)
         TEST(groups_end_apart),
         TEST(where_it_can_run),
         TEST(nobody_can),
+        TEST(named_once),
         TEST(no_answer),
         TEST(yes_until_not_begun),
     };

@@ -329,6 +329,7 @@ static void pauses(void **state)
     assert_string_equal(world_log(&w), "");
     world_pass(&w, 2);
     assert_string_equal(world_log(&w), "place j A\n");
+    WHY_HAS("j", "it runs on A since just now, as attempt 2");
     world_pass(&w, 5000);
     WHY_HAS("j", "it runs on A for 5s, as attempt 2");
 }
@@ -639,6 +640,36 @@ static void retention(void **state)
     assert_int_equal(HASH_COUNT(w.jobs), 0);
 }
 
+/* Who runs many pushes out his own, not the one of somebody else that is older. */
+static void retention_is_fair(void **state)
+{
+    struct sched_options o = sched_defaults;
+    char name[32];
+
+    (void)state;
+    o.keep_jobs = 20;
+    with(&o);
+    world_machine(&w, "A", 1000, 1024, NULL);
+    w.logs = false;
+    world_job(&w, "first", "bob", "A", "{'run':'true'}");
+    world_go(&w);
+    world_end(&w, "first", 0);
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "a%d", i);
+        world_job(&w, name, "ann", "A", "{'run':'true'}");
+        world_go(&w);
+        world_end(&w, name, 0);
+        world_pass(&w, 100);
+    }
+    world_pass(&w, 1000);
+    assert_int_equal(w.forgotten, 81);
+    assert_non_null(world_job_of(&w, "first"));
+    assert_null(world_job_of(&w, "a80"));
+    assert_non_null(world_job_of(&w, "a81"));
+    world_pass(&w, 7 * 24 * 3600 * 1000ull);
+    assert_int_equal(HASH_COUNT(w.jobs), 0);
+}
+
 static struct world_job *ended_job(const char *name, const char *array, const char *counts)
 {
     struct world_job *j = world_job(&w, name, "ann", "A", "{'run':'true'}");
@@ -715,6 +746,7 @@ int main(void)
         TEST(fenced_by_another),
         TEST(poor_machine),
         TEST(retention),
+        TEST(retention_is_fair),
         TEST(retention_of_arrays),
     };
 
