@@ -159,9 +159,16 @@ TESTS += tests/unit/test_man.sh
 check_PROGRAMS += tests/unit/test_pipe_names
 TESTS += tests/unit/test_pipe_names
 tests_unit_test_pipe_names_SOURCES = tests/unit/test_pipe_names.c
-tests_unit_test_pipe_names_SOURCES += tests/unit/pn_world.c tests/unit/pn_world.h
+tests_unit_test_pipe_names_SOURCES += tests/unit/pn_kit.h tests/unit/pn_world.c tests/unit/pn_world.h
 tests_unit_test_pipe_names_SOURCES += tests/lib/registry_model.c tests/lib/registry_model.h
 tests_unit_test_pipe_names_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_pipe_holders
+TESTS += tests/unit/test_pipe_holders
+tests_unit_test_pipe_holders_SOURCES = tests/unit/test_pipe_holders.c
+tests_unit_test_pipe_holders_SOURCES += tests/unit/pn_kit.h tests/unit/pn_world.c tests/unit/pn_world.h
+tests_unit_test_pipe_holders_SOURCES += tests/lib/registry_model.c tests/lib/registry_model.h
+tests_unit_test_pipe_holders_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
 RUN_TEST_LIBS = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
