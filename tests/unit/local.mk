@@ -349,8 +349,19 @@ tests_unit_test_raft_disk_fail_LDADD = $(DISK_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_runner
 TESTS += tests/unit/test_runner
-tests_unit_test_runner_SOURCES = tests/unit/test_runner.c
+tests_unit_test_runner_SOURCES = tests/unit/test_runner.c tests/unit/runner_kit.c tests/unit/runner_kit.h
 tests_unit_test_runner_LDADD = libsched.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_runner_ends
+TESTS += tests/unit/test_runner_ends
+tests_unit_test_runner_ends_SOURCES = tests/unit/test_runner_ends.c tests/unit/runner_kit.c tests/unit/runner_kit.h
+tests_unit_test_runner_ends_LDADD = libsched.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_runner_room
+TESTS += tests/unit/test_runner_room
+tests_unit_test_runner_room_SOURCES = tests/unit/test_runner_room.c tests/unit/runner_kit.c tests/unit/runner_kit.h
+tests_unit_test_runner_room_LDADD = libsched.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
 JOB_TEST_LIBS = libsched.a $(REGISTRY_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_job
