@@ -83,8 +83,18 @@ tests_unit_test_init_proto_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_link
 TESTS += tests/unit/test_link
-tests_unit_test_link_SOURCES = tests/unit/test_link.c
+tests_unit_test_link_SOURCES = tests/unit/test_link.c tests/unit/link_kit.h
 tests_unit_test_link_LDADD = $(LINK_TEST_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_link_ends
+TESTS += tests/unit/test_link_ends
+tests_unit_test_link_ends_SOURCES = tests/unit/test_link_ends.c tests/unit/link_kit.h
+tests_unit_test_link_ends_LDADD = $(LINK_TEST_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_link_many
+TESTS += tests/unit/test_link_many
+tests_unit_test_link_many_SOURCES = tests/unit/test_link_many.c tests/unit/link_kit.h
+tests_unit_test_link_many_LDADD = $(LINK_TEST_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_link_cut
 TESTS += tests/unit/test_link_cut
