@@ -450,6 +450,17 @@ check_PROGRAMS += tests/unit/test_sched_queue
 TESTS += tests/unit/test_sched_queue
 tests_unit_test_sched_queue_SOURCES = tests/unit/test_sched_queue.c tests/unit/sched_kit.h $(SCHED_WORLD_SOURCES)
 tests_unit_test_sched_queue_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sched_placed
+TESTS += tests/unit/test_sched_placed
+tests_unit_test_sched_placed_SOURCES = tests/unit/test_sched_placed.c tests/unit/sched_kit.h $(SCHED_WORLD_SOURCES)
+tests_unit_test_sched_placed_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sched_ended
+TESTS += tests/unit/test_sched_ended
+tests_unit_test_sched_ended_SOURCES = tests/unit/test_sched_ended.c tests/unit/sched_kit.h $(SCHED_WORLD_SOURCES)
+tests_unit_test_sched_ended_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_sched_ahead
 TESTS += tests/unit/test_sched_ahead
 tests_unit_test_sched_ahead_SOURCES = tests/unit/test_sched_ahead.c $(SCHED_WORLD_SOURCES)
