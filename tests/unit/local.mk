@@ -260,8 +260,14 @@ tests_unit_test_consensus_LDADD = libcluster.a libbase.a $(CLUSTER_LIBS) $(UNIT_
 check_PROGRAMS += tests/unit/test_raft_disk_damage
 TESTS += tests/unit/test_raft_disk_damage
 tests_unit_test_raft_disk_damage_SOURCES = tests/unit/test_raft_disk_damage.c
-tests_unit_test_raft_disk_damage_SOURCES += tests/unit/diskkit.h tests/unit/tempdir.h
+tests_unit_test_raft_disk_damage_SOURCES += tests/unit/damage_kit.c tests/unit/damage_kit.h tests/unit/diskkit.h tests/unit/tempdir.h
 tests_unit_test_raft_disk_damage_LDADD = $(DISK_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_raft_disk_stopped
+TESTS += tests/unit/test_raft_disk_stopped
+tests_unit_test_raft_disk_stopped_SOURCES = tests/unit/test_raft_disk_stopped.c
+tests_unit_test_raft_disk_stopped_SOURCES += tests/unit/damage_kit.c tests/unit/damage_kit.h tests/unit/diskkit.h tests/unit/tempdir.h
+tests_unit_test_raft_disk_stopped_LDADD = $(DISK_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_raft_disk_full
 TESTS += tests/unit/test_raft_disk_full
