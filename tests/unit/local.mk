@@ -139,8 +139,13 @@ TESTS += tests/unit/test_client.sh
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_member
 TESTS += tests/unit/test_member
-tests_unit_test_member_SOURCES = tests/unit/test_member.c
+tests_unit_test_member_SOURCES = tests/unit/test_member.c tests/unit/member_story.h
 tests_unit_test_member_LDADD = libcluster.a libbase.a $(UNIT_LIBS) $(CLUSTER_LIBS) $(BASE_LIBS)
+
+check_PROGRAMS += tests/unit/test_member_views
+TESTS += tests/unit/test_member_views
+tests_unit_test_member_views_SOURCES = tests/unit/test_member_views.c tests/unit/member_story.h
+tests_unit_test_member_views_LDADD = libcluster.a libbase.a $(UNIT_LIBS) $(CLUSTER_LIBS) $(BASE_LIBS)
 endif
 
 check_PROGRAMS += tests/unit/test_tree
