@@ -450,6 +450,7 @@ tests_unit_test_probes_LDADD = $(SCHED_TEST_LIBS)
 
 
 SCHED_WORLD_SOURCES = tests/lib/sched_world.c tests/lib/sched_world.h
+SCHED_WORLD_SOURCES += tests/lib/sched_world_registry.c tests/lib/sched_world_private.h
 SCHED_WORLD_LIBS = libsched.a libcluster.a libnet.a libbase.a $(CLUSTER_LIBS) $(NET_LIBS) $(BASE_LIBS)
 
 check_PROGRAMS += tests/unit/test_sched
