@@ -150,8 +150,13 @@ endif
 
 check_PROGRAMS += tests/unit/test_tree
 TESTS += tests/unit/test_tree
-tests_unit_test_tree_SOURCES = tests/unit/test_tree.c
+tests_unit_test_tree_SOURCES = tests/unit/test_tree.c tests/unit/tree_kit.c tests/unit/tree_kit.h
 tests_unit_test_tree_LDADD = libtree.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_tree_far
+TESTS += tests/unit/test_tree_far
+tests_unit_test_tree_far_SOURCES = tests/unit/test_tree_far.c tests/unit/tree_kit.c tests/unit/tree_kit.h
+tests_unit_test_tree_far_LDADD = libtree.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_tree_lines
 TESTS += tests/unit/test_tree_lines
