@@ -197,10 +197,20 @@ TESTS += tests/unit/test_spool
 tests_unit_test_spool_SOURCES = tests/unit/test_spool.c tests/unit/runkit.h
 tests_unit_test_spool_LDADD = $(RUN_TEST_LIBS)
 
-check_PROGRAMS += tests/unit/test_streams
-TESTS += tests/unit/test_streams
-tests_unit_test_streams_SOURCES = tests/unit/test_streams.c tests/unit/runkit.h
-tests_unit_test_streams_LDADD = $(RUN_TEST_LIBS)
+check_PROGRAMS += tests/unit/test_sink
+TESTS += tests/unit/test_sink
+tests_unit_test_sink_SOURCES = tests/unit/test_sink.c tests/unit/streams_kit.h tests/unit/runkit.h
+tests_unit_test_sink_LDADD = $(RUN_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_pump
+TESTS += tests/unit/test_pump
+tests_unit_test_pump_SOURCES = tests/unit/test_pump.c tests/unit/streams_kit.h tests/unit/runkit.h
+tests_unit_test_pump_LDADD = $(RUN_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_later
+TESTS += tests/unit/test_later
+tests_unit_test_later_SOURCES = tests/unit/test_later.c tests/unit/streams_kit.h tests/unit/runkit.h
+tests_unit_test_later_LDADD = $(RUN_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_flow_sync
 TESTS += tests/unit/test_flow_sync
