@@ -1,7 +1,7 @@
 /*
- * sched_world.c - a registry, machines and users for a scheduler, in memory.
+ * sched_world.c - machines and users for a scheduler, in memory, and time.
  */
-#include "tests/lib/sched_world.h"
+#include "tests/lib/sched_world_private.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -10,22 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-/* What the scheduler has asked for and was not carried out yet. */
-struct todo {
-    enum { DO_PLACE, DO_REFUSE, DO_PROBE, DO_FENCE, DO_LOST, DO_FORGET } what;
-    char name[JOB_NAME_MAX], machine[ID_MAX], words[JOB_WORDS_MAX];
-    uint64_t uid, id, session;
-    uint32_t attempt;
-    int exit;
-    char (*on)[ID_MAX];
-    size_t n_on;
-    char (*groups)[ID_MAX];
-    size_t n_groups;
-    unsigned status;
-    struct todo *next;
-};
-
-static void die(const struct world *w, const char *fmt, ...)
+void world_die(const struct world *w, const char *fmt, ...)
 {
     va_list ap;
 
@@ -37,20 +22,8 @@ static void die(const struct world *w, const char *fmt, ...)
     abort();
 }
 
-static struct todo *todo_add(struct world *w, int what)
-{
-    struct todo *t = calloc(1, sizeof *t);
-
-    if (!t)
-        abort();
-    t->what = what;
-    *w->todo_end = t;
-    w->todo_end = &t->next;
-    return t;
-}
-
 /* The scheduler's own time on a processor: without what its effects take. */
-static uint64_t now_ns(void)
+uint64_t world_now_ns(void)
 {
     struct timespec t;
 
@@ -58,160 +31,22 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static void step(struct world *w)
-{
-    uint64_t from = now_ns();
-
-    w->effects_ns = 0;
-    sched_step(w->s);
-    w->ns += now_ns() - from - w->effects_ns;
-}
-
-/* ---- effects */
-
-static void fx_place(void *arg, const struct job_place *p, size_t n)
-{
-    struct world *w = arg;
-    uint64_t from = now_ns();
-
-    for (size_t i = 0; i < n; i++) {
-        struct todo *t = todo_add(w, DO_PLACE);
-
-        strcpy(t->name, p[i].name);
-        t->uid = p[i].uid;
-        t->attempt = p[i].attempt;
-        t->on = calloc(p[i].n_on, sizeof *t->on);
-        t->groups = calloc(p[i].n_groups, sizeof *t->groups);
-        t->n_on = p[i].n_on;
-        t->n_groups = p[i].n_groups;
-        t->status = p[i].status_group;
-        for (size_t k = 0; k < t->n_on; k++) {
-            const struct world_machine *m = world_find(w, p[i].on[k]);
-
-            strcpy(t->on[k], p[i].on[k]);
-            if (m->health != SCHED_ALIVE || m->draining || !m->session || m->fenced)
-                die(w, "job %s is placed on %s, which may not have it", t->name, m->id);
-        }
-        for (size_t k = 0; k < t->n_groups; k++)
-            strcpy(t->groups[k], p[i].groups[k]);
-        if (!w->logs)
-            continue;
-        obuf_printf(&w->log, "place %s", t->name);
-        for (size_t k = 0; k < t->n_on; k++)
-            obuf_printf(&w->log, " %s", t->on[k]);
-        if (t->n_groups > t->n_on) {
-            obuf_puts(&w->log, " /");
-            for (size_t k = 0; k < t->n_groups; k++)
-                obuf_printf(&w->log, " %s", t->groups[k]);
-        }
-        obuf_puts(&w->log, "\n");
-    }
-    w->effects_ns += now_ns() - from;
-}
-
-static void fx_refuse(void *arg, const char *name, uint64_t uid, int exit, const char *words)
-{
-    struct world *w = arg;
-    struct todo *t = todo_add(w, DO_REFUSE);
-
-    snprintf(t->name, sizeof t->name, "%s", name);
-    snprintf(t->words, sizeof t->words, "%s", words);
-    t->uid = uid;
-    t->exit = exit;
-    if (w->logs)
-        obuf_printf(&w->log, "refuse %s %d %s\n", name, exit, words);
-}
-
-static void fx_probe(void *arg, uint64_t id, const char *machine, const struct sched_need *need)
-{
-    struct world *w = arg;
-    const char *words = NULL;
-    struct todo *t;
-
-    w->probes++;
-    if (w->logs && w->can)
-        obuf_printf(&w->log, "probe %s %s %s\n", machine, need->user, need->command);
-    if (w->mute)
-        return;
-    t = todo_add(w, DO_PROBE);
-    t->id = id;
-    t->exit = w->can ? w->can(w->arg, machine, need, &words) : 0;
-    snprintf(t->words, sizeof t->words, "%s", words ? words : "");
-}
-
-static void fx_fence(void *arg, const char *machine, uint64_t session)
-{
-    struct world *w = arg;
-    struct todo *t = todo_add(w, DO_FENCE);
-
-    strcpy(t->machine, machine);
-    t->session = session;
-    if (w->logs)
-        obuf_printf(&w->log, "fence %s\n", machine);
-}
-
-static void fx_lost(void *arg, const char *machine, uint64_t session)
-{
-    struct world *w = arg;
-    struct todo *t = todo_add(w, DO_LOST);
-
-    strcpy(t->machine, machine);
-    t->session = session;
-    if (w->logs)
-        obuf_printf(&w->log, "lost %s\n", machine);
-}
-
-static void fx_forget(void *arg, const struct job_id *ids, size_t n)
-{
-    struct world *w = arg;
-
-    if (w->logs)
-        obuf_puts(&w->log, "forget");
-    for (size_t i = 0; i < n; i++) {
-        struct todo *t = todo_add(w, DO_FORGET);
-
-        strcpy(t->name, ids[i].name);
-        t->uid = ids[i].uid;
-        if (w->logs)
-            obuf_printf(&w->log, " %s", t->name);
-    }
-    if (w->logs)
-        obuf_puts(&w->log, "\n");
-}
-
-static const char *fx_near(void *arg, const char *path)
-{
-    struct world *w = arg;
-
-    return w->near ? w->near(path) : NULL;
-}
-
-static const struct sched_fx fx = { fx_place, fx_refuse, fx_probe, fx_fence,
-                                    fx_lost,  fx_forget, fx_near };
-
 void world_open(struct world *w, const struct sched_options *o)
 {
     memset(w, 0, sizeof *w);
     w->todo_end = &w->todo;
     w->logs = true;
     w->options = o ? *o : sched_defaults;
-    if (sched_create(&w->s, &w->options, &fx, w) < 0)
+    if (sched_create(&w->s, &w->options, &world_fx, w) < 0)
         abort();
     world_to(w, 1000);
 }
 
-static void job_free(struct world *w, struct world_job *j)
+void world_job_free(struct world *w, struct world_job *j)
 {
     HASH_DEL(w->jobs, j);
     job_clear(&j->r);
     free(j);
-}
-
-static void todo_free(struct todo *t)
-{
-    free(t->on);
-    free(t->groups);
-    free(t);
 }
 
 void world_close(struct world *w)
@@ -227,7 +62,7 @@ void world_close(struct world *w)
         free(m);
     }
     HASH_ITER (hh, w->jobs, j, jn)
-        job_free(w, j);
+        world_job_free(w, j);
     for (struct todo *t; (t = w->todo);) {
         w->todo = t->next;
         todo_free(t);
@@ -311,10 +146,10 @@ void world_drain(struct world *w, const char *id, bool on)
 
 void world_tell(struct world *w, struct world_job *j)
 {
-    uint64_t from = now_ns();
+    uint64_t from = world_now_ns();
     int rc = sched_job(w->s, &j->r);
 
-    w->ns += now_ns() - from;
+    w->ns += world_now_ns() - from;
     if (rc == -ENOMEM)
         abort();
 }
@@ -367,7 +202,7 @@ struct world_job *world_job(struct world *w, const char *name, const char *user,
     for (char *p = text; *p; p++)
         *p = *p == '\'' ? '"' : *p;
     if (!(json = json_loads(text, 0, &error)))
-        die(w, "no JSON: %s: %s", spec, error.text);
+        world_die(w, "no JSON: %s: %s", spec, error.text);
     json_object_set_new(json, "schema", json_integer(1));
     return world_job_json(w, name, user, by, json);
 }
@@ -382,7 +217,7 @@ static bool was_before(const struct world_job *j, size_t i)
 
 /* Adds or takes away what the stages of an attempt have, on one machine or (NULL) on all: cores and
  * memory once for each machine. */
-static void use(struct world *w, struct world_job *j, const char *id, int sign)
+void world_use(struct world *w, struct world_job *j, const char *id, int sign)
 {
     for (size_t i = 0, end; i < j->r.n_on; i = end) {
         struct world_machine *m = world_find(w, j->r.on[i]);
@@ -399,10 +234,10 @@ static void use(struct world *w, struct world_job *j, const char *id, int sign)
         }
         m->used_gpus += (unsigned)sign * gpus;
         if (m->used_gpus > m->gpus)
-            die(w, "job %s: %s is promised more gpus than it has", j->r.name, m->id);
+            world_die(w, "job %s: %s is promised more gpus than it has", j->r.name, m->id);
         if (!w->options.ahead_us &&
             (m->used_cpu > (int64_t)m->cores * 1000 || m->used_memory > (int64_t)m->memory))
-            die(w, "job %s: %s is promised more than it has", j->r.name, m->id);
+            world_die(w, "job %s: %s is promised more than it has", j->r.name, m->id);
     }
 }
 
@@ -414,8 +249,8 @@ void world_end_job(struct world *w, struct world_job *j, enum job_cause cause, i
     };
 
     if (j->r.state != JOB_RUNNING)
-        die(w, "job %s ends and does not run", j->r.name);
-    use(w, j, NULL, -1);
+        world_die(w, "job %s ends and does not run", j->r.name);
+    world_use(w, j, NULL, -1);
     for (size_t i = 0; i < j->r.n_groups; i++)
         if (j->r.groups[i].end.cause == JOB_NOT_ENDED)
             j->r.groups[i].end = end;
@@ -456,184 +291,6 @@ void world_cancel(struct world *w, const char *name)
     world_tell(w, j);
 }
 
-/* ---- what the registry does with what the scheduler asks for */
-
-static void do_place(struct world *w, struct todo *t)
-{
-    struct world_job *j = world_job_of(w, t->name);
-    bool left =
-        !j || j->r.uid != t->uid || j->r.state != JOB_PENDING || t->attempt != j->r.attempt + 1;
-
-    for (size_t i = 0; !left && i < t->n_groups; i++)
-        left = world_find(w, t->groups[i])->fenced || !world_find(w, t->groups[i])->session;
-    if (left) {
-        sched_failed(w->s, t->name, t->uid, t->attempt);
-        return;
-    }
-    free(j->r.on);
-    free(j->r.groups);
-    j->r.on = t->on;
-    j->r.n_on = t->n_on;
-    t->on = NULL;
-    j->r.groups = calloc(t->n_groups, sizeof *j->r.groups);
-    j->r.n_groups = t->n_groups;
-    for (size_t i = 0; i < t->n_groups; i++)
-        strcpy(j->r.groups[i].machine, t->groups[i]);
-    j->r.status_group = t->status;
-    j->r.attempt++;
-    j->r.state = JOB_RUNNING;
-    j->r.not_before_us = 0;
-    j->r.started_us = WORLD_WALL_US + w->now_ms * 1000;
-    j->r.end = (struct job_end){ 0 };
-    if (!j->begun)
-        j->first_ms = w->now_ms;
-    j->begun = true;
-    w->placements++;
-    use(w, j, NULL, 1);
-    if (w->placed)
-        w->placed(w->arg, j);
-    world_tell(w, j);
-}
-
-static void do_refuse(struct world *w, struct todo *t)
-{
-    struct world_job *j = world_job_of(w, t->name);
-
-    if (!j || j->r.uid != t->uid || j->r.state != JOB_PENDING) {
-        sched_failed(w->s, t->name, t->uid, 0);
-        return;
-    }
-    w->refusals++;
-    j->r.state = JOB_FAILED;
-    j->r.ended_us = WORLD_WALL_US + w->now_ms * 1000;
-    j->r.end = (struct job_end){ .cause = JOB_NOT_BEGUN, .exit = t->exit };
-    strcpy(j->r.end.words, t->words);
-    world_tell(w, j);
-}
-
-static void do_fence(struct world *w, struct todo *t)
-{
-    struct world_machine *m = world_find(w, t->machine);
-
-    if (m->session != t->session || m->fenced)
-        return;
-    w->fences++;
-    m->fenced = true;
-    sched_runner(w->s, m->id, m->session, true);
-}
-
-void world_lose(struct world *w, struct world_job *j, const char *id)
-{
-    bool over = true;
-
-    if (w->gone)
-        w->gone(w->arg, j, id);
-    use(w, j, id, -1);
-    for (size_t i = 0; i < j->r.n_groups; i++) {
-        struct job_group *g = &j->r.groups[i];
-
-        if (strcmp(g->machine, id) == 0)
-            g->end.cause = JOB_LOSS;
-        /* Those that hear of it end their parts, which has no use any more. */
-        over = over &&
-               (g->end.cause != JOB_NOT_ENDED || world_find(w, g->machine)->health == SCHED_ALIVE);
-    }
-    if (over) {
-        w->losses++;
-        world_end_job(w, j, JOB_LOSS, -1);
-    } else {
-        world_tell(w, j);
-    }
-}
-
-/* What was placed on the machine and has not ended is lost. */
-static void lose(struct world *w, const char *id)
-{
-    struct world_job *j, *next;
-
-    HASH_ITER (hh, w->jobs, j, next) {
-        bool there = false;
-
-        for (size_t i = 0; i < j->r.n_groups; i++)
-            there = there || (strcmp(j->r.groups[i].machine, id) == 0 &&
-                              j->r.groups[i].end.cause == JOB_NOT_ENDED);
-        if (there && j->r.state == JOB_RUNNING)
-            world_lose(w, j, id);
-    }
-}
-
-void world_claim(struct world *w, const char *id)
-{
-    struct world_machine *m = world_find(w, id);
-
-    lose(w, id);
-    m->session = ++w->sessions;
-    m->fenced = false;
-    sched_runner(w->s, id, m->session, false);
-}
-
-static void do_lost(struct world *w, struct todo *t)
-{
-    struct world_machine *m = world_find(w, t->machine);
-
-    if (m->session != t->session)
-        return;
-    if (!m->fenced)
-        die(w, "%s is lost and was not fenced", m->id);
-    lose(w, m->id);
-}
-
-static void do_forget(struct world *w, struct todo *t)
-{
-    struct world_job *j = world_job_of(w, t->name);
-
-    if (!j || j->r.uid != t->uid)
-        return;
-    if (!job_is_over(j->r.state))
-        die(w, "job %s is forgotten and not over", t->name);
-    w->forgotten++;
-    sched_job_gone(w->s, j->r.name, j->r.uid);
-    job_free(w, j);
-}
-
-static void do_one(struct world *w, struct todo *t)
-{
-    static void (*const acts[])(struct world *, struct todo *) = { [DO_PLACE] = do_place,
-                                                                   [DO_REFUSE] = do_refuse,
-                                                                   [DO_FENCE] = do_fence,
-                                                                   [DO_LOST] = do_lost,
-                                                                   [DO_FORGET] = do_forget };
-
-    if (t->what == DO_PROBE)
-        sched_probed(w->s, t->id, t->exit, *t->words ? t->words : NULL);
-    else
-        acts[t->what](w, t);
-}
-
-void world_commit(struct world *w)
-{
-    struct todo *list = w->todo;
-
-    w->todo = NULL;
-    w->todo_end = &w->todo;
-    for (struct todo *t; (t = list);) {
-        list = t->next;
-        do_one(w, t);
-        todo_free(t);
-    }
-}
-
-void world_go(struct world *w)
-{
-    do {
-        step(w);
-        if (w->hold)
-            return;
-        world_commit(w);
-        step(w);
-    } while (w->todo || sched_next(w->s) <= w->now_ms);
-}
-
 /* ---- time */
 
 void world_to(struct world *w, uint64_t now_ms)
@@ -665,7 +322,7 @@ void world_restart(struct world *w)
     }
     w->todo_end = &w->todo;
     sched_destroy(w->s);
-    if (sched_create(&w->s, &w->options, &fx, w) < 0)
+    if (sched_create(&w->s, &w->options, &world_fx, w) < 0)
         abort();
     world_to(w, w->now_ms);
     HASH_ITER (hh, w->jobs, j, jn)

@@ -13,11 +13,15 @@ libsim_a_SOURCES = tests/sim/sim.c tests/sim/sim.h
 check_PROGRAMS += tests/sim/sim_member
 SIM_TESTS += tests/sim/sim_member
 tests_sim_sim_member_SOURCES = tests/sim/sim_member.c
+TESTS += tests/sim/sim_member
+tests_sim_sim_member_SOURCES = tests/sim/sim_member.c tests/sim/member_world.c tests/sim/member_world.h
 tests_sim_sim_member_LDADD = libsim.a libcluster.a libbase.a $(CLUSTER_LIBS) $(BASE_LIBS)
 
 check_PROGRAMS += tests/sim/sim_pipe_names
 SIM_TESTS += tests/sim/sim_pipe_names
 tests_sim_sim_pipe_names_SOURCES = tests/sim/sim_pipe_names.c
+tests_sim_sim_pipe_names_SOURCES += tests/sim/pipe_world.c tests/sim/pipe_ops.c tests/sim/pipe_log.c
+tests_sim_sim_pipe_names_SOURCES += tests/sim/pipe_world.h
 tests_sim_sim_pipe_names_SOURCES += tests/lib/registry_model.c tests/lib/registry_model.h
 tests_sim_sim_pipe_names_LDADD = libsim.a librun.a libbase.a $(BASE_LIBS)
 

@@ -83,8 +83,18 @@ tests_unit_test_init_proto_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_link
 TESTS += tests/unit/test_link
-tests_unit_test_link_SOURCES = tests/unit/test_link.c
+tests_unit_test_link_SOURCES = tests/unit/test_link.c tests/unit/link_kit.h
 tests_unit_test_link_LDADD = $(LINK_TEST_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_link_ends
+TESTS += tests/unit/test_link_ends
+tests_unit_test_link_ends_SOURCES = tests/unit/test_link_ends.c tests/unit/link_kit.h
+tests_unit_test_link_ends_LDADD = $(LINK_TEST_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_link_many
+TESTS += tests/unit/test_link_many
+tests_unit_test_link_many_SOURCES = tests/unit/test_link_many.c tests/unit/link_kit.h
+tests_unit_test_link_many_LDADD = $(LINK_TEST_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_link_cut
 TESTS += tests/unit/test_link_cut
@@ -129,14 +139,24 @@ TESTS += tests/unit/test_client.sh
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/test_member
 TESTS += tests/unit/test_member
-tests_unit_test_member_SOURCES = tests/unit/test_member.c
+tests_unit_test_member_SOURCES = tests/unit/test_member.c tests/unit/member_story.h
 tests_unit_test_member_LDADD = libcluster.a libbase.a $(UNIT_LIBS) $(CLUSTER_LIBS) $(BASE_LIBS)
+
+check_PROGRAMS += tests/unit/test_member_views
+TESTS += tests/unit/test_member_views
+tests_unit_test_member_views_SOURCES = tests/unit/test_member_views.c tests/unit/member_story.h
+tests_unit_test_member_views_LDADD = libcluster.a libbase.a $(UNIT_LIBS) $(CLUSTER_LIBS) $(BASE_LIBS)
 endif
 
 check_PROGRAMS += tests/unit/test_tree
 TESTS += tests/unit/test_tree
-tests_unit_test_tree_SOURCES = tests/unit/test_tree.c
+tests_unit_test_tree_SOURCES = tests/unit/test_tree.c tests/unit/tree_kit.c tests/unit/tree_kit.h
 tests_unit_test_tree_LDADD = libtree.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_tree_far
+TESTS += tests/unit/test_tree_far
+tests_unit_test_tree_far_SOURCES = tests/unit/test_tree_far.c tests/unit/tree_kit.c tests/unit/tree_kit.h
+tests_unit_test_tree_far_LDADD = libtree.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_tree_lines
 TESTS += tests/unit/test_tree_lines
@@ -159,9 +179,16 @@ TESTS += tests/unit/test_man.sh
 check_PROGRAMS += tests/unit/test_pipe_names
 TESTS += tests/unit/test_pipe_names
 tests_unit_test_pipe_names_SOURCES = tests/unit/test_pipe_names.c
-tests_unit_test_pipe_names_SOURCES += tests/unit/pn_world.c tests/unit/pn_world.h
+tests_unit_test_pipe_names_SOURCES += tests/unit/pn_kit.h tests/unit/pn_world.c tests/unit/pn_world.h
 tests_unit_test_pipe_names_SOURCES += tests/lib/registry_model.c tests/lib/registry_model.h
 tests_unit_test_pipe_names_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_pipe_holders
+TESTS += tests/unit/test_pipe_holders
+tests_unit_test_pipe_holders_SOURCES = tests/unit/test_pipe_holders.c
+tests_unit_test_pipe_holders_SOURCES += tests/unit/pn_kit.h tests/unit/pn_world.c tests/unit/pn_world.h
+tests_unit_test_pipe_holders_SOURCES += tests/lib/registry_model.c tests/lib/registry_model.h
+tests_unit_test_pipe_holders_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
 RUN_TEST_LIBS = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
@@ -170,10 +197,20 @@ TESTS += tests/unit/test_spool
 tests_unit_test_spool_SOURCES = tests/unit/test_spool.c tests/unit/runkit.h
 tests_unit_test_spool_LDADD = $(RUN_TEST_LIBS)
 
-check_PROGRAMS += tests/unit/test_streams
-TESTS += tests/unit/test_streams
-tests_unit_test_streams_SOURCES = tests/unit/test_streams.c tests/unit/runkit.h
-tests_unit_test_streams_LDADD = $(RUN_TEST_LIBS)
+check_PROGRAMS += tests/unit/test_sink
+TESTS += tests/unit/test_sink
+tests_unit_test_sink_SOURCES = tests/unit/test_sink.c tests/unit/streams_kit.h tests/unit/runkit.h
+tests_unit_test_sink_LDADD = $(RUN_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_pump
+TESTS += tests/unit/test_pump
+tests_unit_test_pump_SOURCES = tests/unit/test_pump.c tests/unit/streams_kit.h tests/unit/runkit.h
+tests_unit_test_pump_LDADD = $(RUN_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_later
+TESTS += tests/unit/test_later
+tests_unit_test_later_SOURCES = tests/unit/test_later.c tests/unit/streams_kit.h tests/unit/runkit.h
+tests_unit_test_later_LDADD = $(RUN_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_flow_sync
 TESTS += tests/unit/test_flow_sync
@@ -243,8 +280,14 @@ tests_unit_test_consensus_LDADD = libcluster.a libbase.a $(CLUSTER_LIBS) $(UNIT_
 check_PROGRAMS += tests/unit/test_raft_disk_damage
 TESTS += tests/unit/test_raft_disk_damage
 tests_unit_test_raft_disk_damage_SOURCES = tests/unit/test_raft_disk_damage.c
-tests_unit_test_raft_disk_damage_SOURCES += tests/unit/diskkit.h tests/unit/tempdir.h
+tests_unit_test_raft_disk_damage_SOURCES += tests/unit/damage_kit.c tests/unit/damage_kit.h tests/unit/diskkit.h tests/unit/tempdir.h
 tests_unit_test_raft_disk_damage_LDADD = $(DISK_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_raft_disk_stopped
+TESTS += tests/unit/test_raft_disk_stopped
+tests_unit_test_raft_disk_stopped_SOURCES = tests/unit/test_raft_disk_stopped.c
+tests_unit_test_raft_disk_stopped_SOURCES += tests/unit/damage_kit.c tests/unit/damage_kit.h tests/unit/diskkit.h tests/unit/tempdir.h
+tests_unit_test_raft_disk_stopped_LDADD = $(DISK_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_raft_disk_full
 TESTS += tests/unit/test_raft_disk_full
@@ -342,8 +385,19 @@ tests_unit_test_raft_disk_fail_LDADD = $(DISK_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_runner
 TESTS += tests/unit/test_runner
-tests_unit_test_runner_SOURCES = tests/unit/test_runner.c
+tests_unit_test_runner_SOURCES = tests/unit/test_runner.c tests/unit/runner_kit.c tests/unit/runner_kit.h
 tests_unit_test_runner_LDADD = libsched.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_runner_ends
+TESTS += tests/unit/test_runner_ends
+tests_unit_test_runner_ends_SOURCES = tests/unit/test_runner_ends.c tests/unit/runner_kit.c tests/unit/runner_kit.h
+tests_unit_test_runner_ends_LDADD = libsched.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_runner_room
+TESTS += tests/unit/test_runner_room
+tests_unit_test_runner_room_SOURCES = tests/unit/test_runner_room.c tests/unit/runner_kit.c tests/unit/runner_kit.h
+tests_unit_test_runner_room_LDADD = libsched.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
 JOB_TEST_LIBS = libsched.a $(REGISTRY_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_job
@@ -411,6 +465,7 @@ tests_unit_test_probes_LDADD = $(SCHED_TEST_LIBS)
 
 
 SCHED_WORLD_SOURCES = tests/lib/sched_world.c tests/lib/sched_world.h
+SCHED_WORLD_SOURCES += tests/lib/sched_world_registry.c tests/lib/sched_world_private.h
 SCHED_WORLD_LIBS = libsched.a libcluster.a libnet.a libbase.a $(CLUSTER_LIBS) $(NET_LIBS) $(BASE_LIBS)
 
 check_PROGRAMS += tests/unit/test_sched
@@ -422,6 +477,17 @@ check_PROGRAMS += tests/unit/test_sched_queue
 TESTS += tests/unit/test_sched_queue
 tests_unit_test_sched_queue_SOURCES = tests/unit/test_sched_queue.c tests/unit/sched_kit.h $(SCHED_WORLD_SOURCES)
 tests_unit_test_sched_queue_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sched_placed
+TESTS += tests/unit/test_sched_placed
+tests_unit_test_sched_placed_SOURCES = tests/unit/test_sched_placed.c tests/unit/sched_kit.h $(SCHED_WORLD_SOURCES)
+tests_unit_test_sched_placed_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sched_ended
+TESTS += tests/unit/test_sched_ended
+tests_unit_test_sched_ended_SOURCES = tests/unit/test_sched_ended.c tests/unit/sched_kit.h $(SCHED_WORLD_SOURCES)
+tests_unit_test_sched_ended_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_sched_ahead
 TESTS += tests/unit/test_sched_ahead
 tests_unit_test_sched_ahead_SOURCES = tests/unit/test_sched_ahead.c $(SCHED_WORLD_SOURCES)

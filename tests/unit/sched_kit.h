@@ -32,6 +32,13 @@ static int close_world(void **state)
     return 0;
 }
 
+/* Opens the world anew with other options. */
+static inline void with(const struct sched_options *o)
+{
+    world_close(&w);
+    world_open(&w, o);
+}
+
 #define WHY_HAS(name, text)                                                                        \
     do {                                                                                           \
         const char *why_ = world_why(&w, name);                                                    \
@@ -44,5 +51,7 @@ static void go_log(const char *want)
     world_go(&w);
     assert_string_equal(world_log(&w), want);
 }
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
 
 #endif
