@@ -12,8 +12,6 @@ check_LIBRARIES += libsim.a
 libsim_a_SOURCES = tests/sim/sim.c tests/sim/sim.h
 check_PROGRAMS += tests/sim/sim_member
 SIM_TESTS += tests/sim/sim_member
-tests_sim_sim_member_SOURCES = tests/sim/sim_member.c
-TESTS += tests/sim/sim_member
 tests_sim_sim_member_SOURCES = tests/sim/sim_member.c tests/sim/member_world.c tests/sim/member_world.h
 tests_sim_sim_member_LDADD = libsim.a libcluster.a libbase.a $(CLUSTER_LIBS) $(BASE_LIBS)
 
