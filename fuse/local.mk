@@ -7,5 +7,6 @@ libfusefs_a_SOURCES += fuse/users.c
 libfusefs_a_SOURCES += fuse/request.c
 libfusefs_a_SOURCES += fuse/park.c
 libfusefs_a_SOURCES += fuse/ops_dir.c
+libfusefs_a_SOURCES += fuse/ops_open.c
 libfusefs_a_SOURCES += fuse/ops_file.c
 libfusefs_a_SOURCES += fuse/ops_close.c

@@ -127,11 +127,13 @@ void on_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t parent, const char *nam
 void on_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to,
                const char *to_name, unsigned flags);
 
-/* ops_file.c */
-void fid_save(struct freq *f); /* an edited text, as it is now; replies */
+/* ops_open.c */
 void on_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                struct fuse_file_info *fi);
+
+/* ops_file.c */
+void fid_save(struct freq *f); /* an edited text, as it is now; replies */
 void on_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fuse_file_info *fi);
 void on_write(fuse_req_t req, fuse_ino_t node, const char *buf, size_t size, off_t off,
               struct fuse_file_info *fi);

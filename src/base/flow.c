@@ -5,7 +5,7 @@
  * writes at the flow; reads at a place, which is the flow's one in stream mode and each reader's
  * own in broadcast mode. Every call locks the flow, changes it, settles it (admits what has room,
  * serves what has data, fails what has no hope), and tells what came of it after unlocking
- * (tell.h).
+ * (tell.h). Here is the flow itself, and its rules; its ends are in flow_end.c.
  *
  * Invariants, whenever the lock is free: reads are parked only where there is nothing to read and
  * no end to tell; writes only where the first of them has no room, and somebody may come to read.
@@ -16,7 +16,6 @@
 #include "base/cleanup.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -44,7 +43,7 @@ void flow_unlock_and_tell(struct flow *f, struct outcome *o)
 
 /* ---- the rules ---- */
 
-static bool writable(const struct flow *f)
+bool flow_writable(const struct flow *f)
 {
     size_t queued = fqueue_len(&f->q);
 
@@ -52,7 +51,7 @@ static bool writable(const struct flow *f)
 }
 
 /* 0, or why no write can succeed. */
-static int write_error(const struct flow *f)
+int flow_write_error(const struct flow *f)
 {
     if (f->dead)
         return f->dead;
@@ -62,7 +61,7 @@ static int write_error(const struct flow *f)
 }
 
 /* What ends the reading once everything was read: 0 or -errno, or 1 when nothing does. */
-static int read_end(const struct flow *f)
+int flow_read_end(const struct flow *f)
 {
     if (f->dead)
         return f->dead;
@@ -80,7 +79,7 @@ void flow_answer(struct ioreq **list, struct ioreq *r, ssize_t rc, struct outcom
 }
 
 /* The answer to a write that fails now. */
-static ssize_t short_write(const struct ioreq *r, ssize_t rc)
+ssize_t flow_short_write(const struct ioreq *r, ssize_t rc)
 {
     return r->moved ? (ssize_t)r->moved : rc;
 }
@@ -103,7 +102,7 @@ static bool admit(struct flow *f, struct outcome *o)
     got = total < COPY_BELOW ? fqueue_copy(&f->q, &r->bytes, n, atom)
                              : fqueue_link(&f->q, &r->bytes, n);
     if (got < 0) {
-        flow_answer(&f->writes, r, short_write(r, got), o);
+        flow_answer(&f->writes, r, flow_short_write(r, got), o);
         return true;
     }
     r->moved += (size_t)got;
@@ -116,7 +115,7 @@ static bool admit(struct flow *f, struct outcome *o)
 }
 
 /* Answers the reads parked at a place as far as it goes. True when bytes were taken. */
-static bool serve(struct flow *f, struct place *at, struct outcome *o)
+bool flow_serve(struct flow *f, struct place *at, struct outcome *o)
 {
     bool took = false;
     struct ioreq *r;
@@ -130,7 +129,7 @@ static bool serve(struct flow *f, struct place *at, struct outcome *o)
             flow_answer(&at->parked, r, (ssize_t)n, o);
             continue;
         }
-        end = read_end(f);
+        end = flow_read_end(f);
         if (end > 0 && !flow_sync_begin(f, r->owner))
             break;
         if (end > 0)
@@ -154,13 +153,13 @@ bool flow_serve_all(struct flow *f, struct outcome *o)
 
     for (c = f->q.cursors; c; c = next) {
         next = c == last ? NULL : c->next;
-        took |= serve(f, container_of(c, struct place, cur), o);
+        took |= flow_serve(f, container_of(c, struct place, cur), o);
     }
     return took;
 }
 
 /* Admits writes and serves reads until neither goes on. */
-static void advance(struct flow *f, struct outcome *o)
+void flow_advance(struct flow *f, struct outcome *o)
 {
     bool in, out;
 
@@ -170,259 +169,24 @@ static void advance(struct flow *f, struct outcome *o)
             in = true;
         out = in && flow_serve_all(f, o);
     } while (out && f->writes);
-    if (writable(f))
+    if (flow_writable(f))
         watches_rouse(&f->watches, WRITERS);
 }
 
 /* After ends have come or gone: everything may have changed. */
-static void settle(struct flow *f, struct outcome *o)
+void flow_settle(struct flow *f, struct outcome *o)
 {
-    int rc = write_error(f);
+    int rc = flow_write_error(f);
 
     o->changed = true;
     f->refused |= rc == -EPIPE && f->writes;
     while (rc && f->writes)
-        flow_answer(&f->writes, f->writes, f->dead ? rc : short_write(f->writes, rc), o);
+        flow_answer(&f->writes, f->writes, f->dead ? rc : flow_short_write(f->writes, rc), o);
     flow_serve_all(f, o);
-    advance(f, o);
+    flow_advance(f, o);
     flow_sync_settle(f, o);
     watches_rouse(&f->watches, READERS);
     watches_rouse(&f->watches, WRITERS);
-}
-
-/* ---- the ends ---- */
-
-static struct end *end_of(struct stream *s)
-{
-    return container_of(s, struct end, s);
-}
-
-static struct place *place_of(struct end *e)
-{
-    return e->f->mode == FLOW_BROADCAST ? &e->own : &e->f->shared;
-}
-
-static struct ioreq **parked_at(struct end *e)
-{
-    return e->side == WRITERS ? &e->f->writes : &place_of(e)->parked;
-}
-
-static void park(struct end *e, struct ioreq *r)
-{
-    struct ioreq **list = parked_at(e);
-
-    r->owner = e;
-    r->moved = 0;
-    DL_APPEND(*list, r);
-}
-
-static void end_read(struct stream *s, struct ioreq *r)
-{
-    struct end *e = end_of(s);
-    struct flow *f = e->f;
-    struct place *at = place_of(e);
-    struct outcome o = { 0 };
-
-    pthread_mutex_lock(&f->lock);
-    park(e, r);
-    if (r->bytes.n)
-        flow_answer(&at->parked, r, -EINVAL, &o);
-    else if (r->size == 0)
-        flow_answer(&at->parked, r, f->dead, &o);
-    else if (serve(f, at, &o))
-        advance(f, &o);
-    if (r->owner && r->nonblock)
-        flow_answer(&at->parked, r, -EAGAIN, &o);
-    flow_unlock_and_tell(f, &o);
-}
-
-static void end_write(struct stream *s, struct ioreq *r)
-{
-    struct end *e = end_of(s);
-    struct flow *f = e->f;
-    struct outcome o = { 0 };
-    int rc;
-
-    pthread_mutex_lock(&f->lock);
-    park(e, r);
-    rc = write_error(f);
-    f->refused |= rc == -EPIPE && r->bytes.len;
-    if (r->bytes.len == 0)
-        flow_answer(&f->writes, r, f->dead, &o);
-    else if (rc)
-        flow_answer(&f->writes, r, rc, &o);
-    else
-        advance(f, &o);
-    if (r->owner && r->nonblock)
-        flow_answer(&f->writes, r, short_write(r, -EAGAIN), &o);
-    flow_unlock_and_tell(f, &o);
-}
-
-static bool end_cancel(struct stream *s, struct ioreq *r)
-{
-    struct end *e = end_of(s);
-    struct flow *f = e->f;
-    struct outcome o = { 0 };
-    struct ioreq **list;
-    bool parked;
-
-    pthread_mutex_lock(&f->lock);
-    parked = r->owner == e;
-    if (parked) {
-        list = e->side == WRITERS && r->bytes.len == 0 ? &f->syncs : parked_at(e);
-        DL_DELETE(*list, r);
-        r->owner = NULL;
-        advance(f, &o); /* the writes behind it may fit */
-    }
-    flow_unlock_and_tell(f, &o);
-    return parked;
-}
-
-static short end_poll(struct stream *s, struct iowatch *w)
-{
-    struct end *e = end_of(s);
-    struct flow *f = e->f;
-    short ready = 0;
-
-    pthread_mutex_lock(&f->lock);
-    if (e->side == WRITERS) {
-        if (write_error(f))
-            ready = POLLOUT | POLLERR;
-        else if (writable(f))
-            ready = POLLOUT;
-    } else {
-        int end = read_end(f);
-
-        if (place_of(e)->cur.p)
-            ready = POLLIN;
-        if (end <= 0)
-            ready |= POLLIN | (end < 0 ? POLLERR : POLLHUP);
-    }
-    if (w)
-        watches_arm(&f->watches, e->side, w);
-    pthread_mutex_unlock(&f->lock);
-    return ready;
-}
-
-static void end_unwatch(struct stream *s, struct iowatch *w)
-{
-    struct flow *f = end_of(s)->f;
-
-    pthread_mutex_lock(&f->lock);
-    watches_disarm(&f->watches, w);
-    pthread_mutex_unlock(&f->lock);
-}
-
-/* The last end has gone: the next ones start afresh, but for what nobody has been told yet. */
-static void forget(struct flow *f)
-{
-    f->been[READERS] = f->been[WRITERS] = false;
-    f->reader_broke = false;
-    f->lost = 0;
-    if (f->refused) {
-        f->dropped += fqueue_len(&f->q);
-        fqueue_clear(&f->q);
-        f->eof_news = f->broke_news = f->refused = false;
-    }
-    if (!f->broke_news)
-        f->broke = 0;
-}
-
-static void end_close(struct stream *s, int how)
-{
-    struct end *e = end_of(s);
-    struct flow *f = e->f;
-    struct outcome o = { 0 };
-
-    pthread_mutex_lock(&f->lock);
-    f->open[e->side]--;
-    if (e->side == READERS) {
-        f->reader_broke |= how < 0;
-        if (e->carrier) {
-            f->carried = f->sync_out = false;
-            if (how < 0 && how != -EPIPE)
-                f->lost = how;
-        }
-        if (f->mode == FLOW_BROADCAST)
-            fqueue_leave(&f->q, &e->own.cur);
-    } else if (how == -EPIPE && f->been[READERS] && !f->open[READERS]) {
-        f->refused = true;
-    } else if (how < 0) {
-        if (!f->broke)
-            f->broke = how;
-        f->broke_news = true;
-        f->eof_news = false;
-    } else if (!f->open[WRITERS] && f->been[WRITERS] && !f->broke) {
-        f->eof_news = true;
-    }
-    settle(f, &o);
-    if (!f->open[READERS] && !f->open[WRITERS])
-        forget(f);
-    flow_unlock_and_tell(f, &o);
-    flow_unref(f);
-    free(e);
-}
-
-static const struct stream_ops reader_ops = {
-    .read = end_read,
-    .cancel = end_cancel,
-    .poll = end_poll,
-    .unwatch = end_unwatch,
-    .close = end_close,
-};
-
-static const struct stream_ops writer_ops = {
-    .write = end_write,
-    .sync = flow_end_sync,
-    .cancel = end_cancel,
-    .poll = end_poll,
-    .unwatch = end_unwatch,
-    .close = end_close,
-};
-
-/* special: a quiet writer, or a reader that carries. */
-static int open_end(struct flow *f, enum side side, bool special, struct stream **out)
-{
-    struct end *e = calloc(1, sizeof *e);
-    struct outcome o = { 0 };
-
-    if (!e)
-        return -ENOMEM;
-    e->s.ops = side == READERS ? &reader_ops : &writer_ops;
-    e->f = flow_ref(f);
-    e->side = side;
-    pthread_mutex_lock(&f->lock);
-    if (side == READERS && f->mode == FLOW_BROADCAST)
-        fqueue_join(&f->q, &e->own.cur);
-    f->open[side]++;
-    if (side == READERS || !special)
-        f->been[side] = true;
-    if (side == READERS) {
-        f->refused = false;
-        e->carrier = special;
-        f->carried |= special;
-    }
-    if (f->open[READERS] && f->open[WRITERS])
-        f->been[WRITERS] = true;
-    settle(f, &o);
-    *out = &e->s;
-    flow_unlock_and_tell(f, &o);
-    return 0;
-}
-
-int flow_open_reader(struct flow *f, struct stream **out)
-{
-    return open_end(f, READERS, false, out);
-}
-
-int flow_open_carrier(struct flow *f, struct stream **out)
-{
-    return open_end(f, READERS, true, out);
-}
-
-int flow_open_writer(struct flow *f, bool quiet, struct stream **out)
-{
-    return open_end(f, WRITERS, quiet, out);
 }
 
 /* ---- the flow ---- */
@@ -477,7 +241,7 @@ void flow_set_capacity(struct flow *f, size_t capacity)
     pthread_mutex_lock(&f->lock);
     if (capacity)
         f->capacity = capacity;
-    advance(f, &o);
+    flow_advance(f, &o);
     flow_unlock_and_tell(f, &o);
 }
 
@@ -526,7 +290,7 @@ void flow_break(struct flow *f, int rc)
         f->dead = rc < 0 ? rc : -EIO;
         f->dropped += fqueue_len(&f->q);
         fqueue_clear(&f->q);
-        settle(f, &o);
+        flow_settle(f, &o);
     }
     flow_unlock_and_tell(f, &o);
 }

@@ -1,5 +1,5 @@
 /*
- * flow_private.h - the insides of a flow, for flow.c and flow_sync.c only.
+ * flow_private.h - the insides of a flow, for flow.c, flow_end.c and flow_sync.c only.
  */
 #ifndef ONEOS_BASE_FLOW_PRIVATE_H
 #define ONEOS_BASE_FLOW_PRIVATE_H
@@ -62,6 +62,13 @@ struct outcome {
 void flow_unlock_and_tell(struct flow *f, struct outcome *o);
 void flow_answer(struct ioreq **list, struct ioreq *r, ssize_t rc, struct outcome *o);
 bool flow_serve_all(struct flow *f, struct outcome *o);
+bool flow_serve(struct flow *f, struct place *at, struct outcome *o); /* true: bytes were taken */
+void flow_advance(struct flow *f, struct outcome *o); /* until neither reads nor writes go on */
+void flow_settle(struct flow *f, struct outcome *o);  /* after ends have come or gone */
+bool flow_writable(const struct flow *f);
+int flow_write_error(const struct flow *f); /* 0, or why no write can succeed */
+int flow_read_end(const struct flow *f);    /* what follows the last byte: 0, -errno; 1: wait */
+ssize_t flow_short_write(const struct ioreq *r, ssize_t rc); /* the answer to one that fails now */
 
 /* flow_sync.c. */
 void flow_end_sync(struct stream *s, struct ioreq *r);

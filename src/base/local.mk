@@ -13,6 +13,7 @@ libbase_a_SOURCES += src/base/units.c src/base/units.h
 libbase_a_SOURCES += src/base/file.c src/base/file.h
 libbase_a_SOURCES += src/base/blk.c src/base/blk.h
 libbase_a_SOURCES += src/base/flow.c src/base/flow.h
+libbase_a_SOURCES += src/base/flow_end.c
 libbase_a_SOURCES += src/base/flow_sync.c src/base/flow_private.h
 libbase_a_SOURCES += src/base/fqueue.c src/base/fqueue.h
 libbase_a_SOURCES += src/base/tell.c src/base/tell.h

@@ -26,6 +26,7 @@ librun_a_SOURCES += src/init/spec.c
 librun_a_SOURCES += src/run/later.c src/run/later.h
 librun_a_SOURCES += src/run/pump.c src/run/pump.h
 librun_a_SOURCES += src/run/pipes.c src/run/pipes.h src/run/pipes_private.h
+librun_a_SOURCES += src/run/pipe_open.c
 librun_a_SOURCES += src/run/pipe_flow.c
 librun_a_SOURCES += src/run/pipe_join.c
 librun_a_SOURCES += src/run/pipe_guard.c

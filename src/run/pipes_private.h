@@ -66,6 +66,9 @@ struct pipes {
 /* pipes.c: the names were called: they may have to be looked at at another time. */
 void pipes_rearm(struct pipes *p);
 
+/* pipe_open.c: what began there has ended (an effect of the names). */
+void pipe_op_done(void *arg, void *handle, int rc, const struct pipe_info *info, const char *text);
+
 /* pipe_flow.c */
 struct pipe_flow *pipe_flow_find(struct pipes *p, uint64_t uid);
 int pipe_flow_get(struct pipes *p, const struct pipe_info *info, struct pipe_flow **out);
