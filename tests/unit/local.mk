@@ -70,11 +70,23 @@ tests_unit_test_init_life_SOURCES = tests/unit/test_init_life.c
 tests_unit_test_init_life_SOURCES += tests/unit/init_fixture.c tests/unit/init_fixture.h
 tests_unit_test_init_life_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_init_hostile
+TESTS += tests/unit/test_init_hostile
+tests_unit_test_init_hostile_SOURCES = tests/unit/test_init_hostile.c
+tests_unit_test_init_hostile_SOURCES += tests/unit/init_fixture.c tests/unit/init_fixture.h
+tests_unit_test_init_hostile_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_init_jobs
 TESTS += tests/unit/test_init_jobs
 tests_unit_test_init_jobs_SOURCES = tests/unit/test_init_jobs.c
-tests_unit_test_init_jobs_SOURCES += tests/unit/init_fixture.c tests/unit/init_fixture.h
+tests_unit_test_init_jobs_SOURCES += tests/unit/init_jobs_kit.h tests/unit/init_fixture.c tests/unit/init_fixture.h
 tests_unit_test_init_jobs_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_init_redirect
+TESTS += tests/unit/test_init_redirect
+tests_unit_test_init_redirect_SOURCES = tests/unit/test_init_redirect.c
+tests_unit_test_init_redirect_SOURCES += tests/unit/init_jobs_kit.h tests/unit/init_fixture.c tests/unit/init_fixture.h
+tests_unit_test_init_redirect_LDADD = librun.a libbase.a $(BASE_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_init_proto
 TESTS += tests/unit/test_init_proto
