@@ -10,6 +10,7 @@
  * it closes.
  */
 #include "daemon_private.h"
+#include "heap.h"
 #include "base/blk.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -18,7 +19,6 @@
 #include "tree/labels.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
@@ -43,7 +43,7 @@ static void on_trimming(uv_timer_t *timer)
     if (!blk_trim() && now < d->trim_all_ms)
         return;
     d->trim_all_ms = now + TRIM_ALL_MS;
-    malloc_trim(0);
+    heap_trim();
 }
 
 /* ---- stopping */
