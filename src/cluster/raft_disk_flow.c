@@ -3,7 +3,9 @@
  * the log and one for snapshot files.
  *
  * The log's job takes what is queued when it starts, and writes it in one transaction; its end
- * calls the dones, and starts it again when more was queued meanwhile. The loop's thread writes
+ * calls the dones, and starts it again when more was queued meanwhile. It begins at the end of the
+ * loop's turn: a leader's messages to the others leave before its own disk takes the processor
+ * (Ongaro, "Consensus: bridging theory and practice", 10.2.1). The loop's thread writes
  * term, vote and truncations itself, between two transactions of the job (`txn` is the turn).
  *
  * A put goes to the snapshots' job (the file), and then to the log's (the entries it replaces):
@@ -73,14 +75,26 @@ static struct op *next_snap(struct raft_disk *d)
 static void after_log(uv_work_t *req, int status);
 static void after_snap(uv_work_t *req, int status);
 
-void flow_kick(struct raft_disk *d)
+static void start_jobs(struct raft_disk *d)
 {
-    if (d->closing || d->failed || d->delivering)
+    uv_idle_stop(&d->soon);
+    if (d->closing || d->failed)
         return;
     if (!d->log_job.active && !d->log_waits && (d->seal_due || log_has_work(d)))
         start_job(d, &d->log_job, flow_log_work, after_log);
     if (!d->snap_job.active && (d->snap_op = next_snap(d)))
         start_job(d, &d->snap_job, flow_snap_work, after_snap);
+}
+
+static void on_soon(uv_idle_t *idle)
+{
+    start_jobs(container_of(idle, struct raft_disk, soon));
+}
+
+void flow_kick(struct raft_disk *d)
+{
+    if (!d->closing)
+        uv_idle_start(&d->soon, on_soon);
 }
 
 /* Ends everything that waits and that no job works at. */
@@ -186,7 +200,6 @@ static void deliver(struct raft_disk *d)
     cut = d->was_cut;
     d->was_cut = NULL;
     pthread_mutex_unlock(&d->lock);
-    d->delivering = true; /* what the dones append is written together */
     while ((o = ops_pop(&finished))) {
         if (o->kind == OP_RESET)
             end_put(d, o->of);
@@ -194,7 +207,6 @@ static void deliver(struct raft_disk *d)
     }
     if (cut)
         end_put(d, cut);
-    d->delivering = false;
 }
 
 static void after_log(uv_work_t *req, int status)
@@ -214,7 +226,7 @@ static void after_log(uv_work_t *req, int status)
         else
             flow_fail(d, d->log_rc, &d->log_words);
         deliver(d);
-        flow_kick(d);
+        start_jobs(d);
     }
     unref(d);
 }
@@ -262,7 +274,7 @@ static void after_snap(uv_work_t *req, int status)
         }
         if (d->failed)
             uv_timer_start(&d->timer, on_timer, 0, 0);
-        flow_kick(d);
+        start_jobs(d);
     }
     unref(d);
 }
@@ -276,8 +288,9 @@ int flow_start(struct raft_disk *d)
     if (rc < 0)
         return rc;
     uv_timer_init(loop_uv(d->core), &d->rest);
+    uv_idle_init(loop_uv(d->core), &d->soon);
     d->log_job.disk = d->snap_job.disk = d;
-    d->refs = 2;
+    d->refs = 3;
     ops_init(&d->queue);
     ops_init(&d->finished);
     ops_init(&d->snaps);
@@ -295,6 +308,11 @@ static void on_closed(uv_handle_t *h)
 static void on_rest_closed(uv_handle_t *h)
 {
     unref(container_of((uv_timer_t *)h, struct raft_disk, rest));
+}
+
+static void on_soon_closed(uv_handle_t *h)
+{
+    unref(container_of((uv_idle_t *)h, struct raft_disk, soon));
 }
 
 /* The pool does no more with it; after_work still comes. */
@@ -317,6 +335,7 @@ void flow_stop(struct raft_disk *d)
     end_waiting(d, -ECANCELED);
     uv_close((uv_handle_t *)&d->timer, on_closed);
     uv_close((uv_handle_t *)&d->rest, on_rest_closed);
+    uv_close((uv_handle_t *)&d->soon, on_soon_closed);
 }
 
 bool flow_busy(struct raft_disk *d)

@@ -133,8 +133,8 @@ struct raft_disk {
     struct loop *core;
     char dir[PATH_MAX - 64];
     int lock_fd;
-    unsigned refs; /* timer and jobs */
-    bool closing, delivering;
+    unsigned refs; /* handles and jobs */
+    bool closing;
 
     /* The loop's view: what was asked for, on the disk or under way. */
     uint64_t node, next, snap_index;
@@ -161,7 +161,8 @@ struct raft_disk {
 
     struct job log_job, snap_job;
     uv_timer_t timer, rest;
-    bool seal_due; /* the job is to seal the log, where nothing else is to be written */
+    uv_idle_t soon; /* active: something may have been queued in this turn */
+    bool seal_due;  /* the job is to seal the log, where nothing else is to be written */
     bool log_waits, snap_waits; /* for the timer */
     struct oerr log_trouble, snap_trouble;
 };
@@ -184,7 +185,7 @@ void flow_snap_work(uv_work_t *req);
 int flow_start(struct raft_disk *d);
 void flow_stop(struct raft_disk *d); /* ends everything; then the disk frees itself */
 bool flow_busy(struct raft_disk *d);
-void flow_kick(struct raft_disk *d);
+void flow_kick(struct raft_disk *d); /* what is queued is begun at the end of this turn */
 void flow_rest(struct raft_disk *d);
 extern unsigned disk_rest_ms; /* tests change it */
 void flow_fail(struct raft_disk *d, int rc, const struct oerr *words);
