@@ -278,6 +278,8 @@ static void in_path(const struct child *c, try_fn *try, char *const *argv, char 
         if ((size_t)snprintf(file, sizeof file, "%.*s%s%s", (int)(end - p), p, end > p ? "/" : "./",
                              argv[0]) >= sizeof file)
             continue;
+        if (access(file, F_OK) < 0 && errno == ENOENT)
+            continue; /* at a tenth of the price of an exec that fails */
         err = try(file, argv, env);
         if (err == 0)
             return;
