@@ -454,6 +454,7 @@ int replica_create(struct replica **out, struct loop *core, const struct identit
     }
     uv_timer_init(loop_uv(core), &r->tick);
     uv_timer_init(loop_uv(core), &r->soon);
+    hold_open(r);
     r->timer = true;
     uv_timer_start(&r->tick, on_tick, 0, ELECTING_MS);
     r->pace_ms = ELECTING_MS;
@@ -470,6 +471,7 @@ void replica_destroy(struct replica *r)
     if (r->timer) {
         uv_close((uv_handle_t *)&r->tick, NULL);
         uv_close((uv_handle_t *)&r->soon, NULL);
+        uv_close((uv_handle_t *)&r->holding, NULL);
         uv_run(loop_uv(r->core), UV_RUN_NOWAIT);
     }
     engine_close(r);

@@ -34,6 +34,10 @@ bool replica_ready(const struct replica *r);
 typedef void replica_done(void *arg, int rc, const json_t *body, const char *text);
 int replica_submit(struct replica *r, const char *cmd, json_t *fields, unsigned deadline_ms,
                    replica_done *done, void *arg);
+/* The same for what nobody waits for: the leader may keep it for 2 ms, to write it down together
+ * with the next command. */
+int replica_submit_later(struct replica *r, const char *cmd, json_t *fields, unsigned deadline_ms,
+                         replica_done *done, void *arg);
 void replica_cancel(struct replica *r, void *arg); /* done will not be called for this arg */
 
 /* Read barrier: when done comes with 0, whatever was acknowledged anywhere before this call can be

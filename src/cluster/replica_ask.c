@@ -10,7 +10,8 @@
  * A command keeps its serial through all attempts, and the registry carries out a serial once. It
  * ends when it comes by among what is applied here, whoever tells us first.
  *
- * BUS_REGISTRY: {"do": "submit", "cmd": TEXT} and {"do": "barrier"} are answered {"index": N}.
+ * BUS_REGISTRY: {"do": "submit", "cmd": TEXT, "later": BOOL} and {"do": "barrier"} are answered
+ * {"index": N}. What may come later the leader holds for company (replica_hold.c).
  */
 #include "cluster/replica_private.h"
 #include "base/cleanup.h"
@@ -115,7 +116,7 @@ static int propose_here(struct replica *r, struct asked *a, struct attempt *t)
     text = json_dumps(a->cmd, JSON_COMPACT);
     if (!text)
         return -ENOMEM;
-    rc = consensus_propose(r->consensus, text, strlen(text), on_index, t);
+    rc = hold_propose(r, text, strlen(text), a->later, on_index, t);
     free(text);
     return rc;
 }
@@ -129,7 +130,8 @@ static int ask_leader(struct replica *r, struct asked *a, const char *leader, st
     if (a->cmd) {
         char *text = json_dumps(a->cmd, JSON_COMPACT);
 
-        body = json_pack("{s:s, s:s}", "do", "submit", "cmd", text ? text : "");
+        body = json_pack("{s:s, s:s, s:b}", "do", "submit", "cmd", text ? text : "", "later",
+                         a->later);
         free(text);
     } else {
         body = json_pack("{s:s}", "do", "barrier");
@@ -261,6 +263,7 @@ void asked_applied(void *arg, uint64_t index, const json_t *cmd,
 
 void asked_cancel_all(struct replica *r)
 {
+    hold_cancel(r);
     while (r->asked)
         end(r, r->asked, -ECANCELED, NULL, "the daemon is stopping");
 }
@@ -314,8 +317,8 @@ static json_t *stamped(struct replica *r, const char *cmd, json_t *fields)
     return fields;
 }
 
-int replica_submit(struct replica *r, const char *cmd, json_t *fields, unsigned deadline_ms,
-                   replica_done *done, void *arg)
+static int submit(struct replica *r, const char *cmd, json_t *fields, bool later,
+                  unsigned deadline_ms, replica_done *done, void *arg)
 {
     struct asked *a;
 
@@ -332,8 +335,21 @@ int replica_submit(struct replica *r, const char *cmd, json_t *fields, unsigned 
         return -ENOMEM;
     }
     a->cmd = fields;
+    a->later = later;
     go(r, a);
     return 0;
+}
+
+int replica_submit(struct replica *r, const char *cmd, json_t *fields, unsigned deadline_ms,
+                   replica_done *done, void *arg)
+{
+    return submit(r, cmd, fields, false, deadline_ms, done, arg);
+}
+
+int replica_submit_later(struct replica *r, const char *cmd, json_t *fields, unsigned deadline_ms,
+                         replica_done *done, void *arg)
+{
+    return submit(r, cmd, fields, true, deadline_ms, done, arg);
 }
 
 int replica_barrier(struct replica *r, unsigned deadline_ms, replica_done *done, void *arg)
@@ -394,7 +410,7 @@ static int serve_submit(struct replica *r, const json_t *body, struct served *s)
 
     if (rc < 0)
         return rc;
-    return consensus_propose(r->consensus, text, len, serve_done, s);
+    return hold_propose(r, text, len, json_is_true(json_object_get(body, "later")), serve_done, s);
 }
 
 static int serve_barrier(struct replica *r, const json_t *body, struct served *s)

@@ -4,6 +4,7 @@
  *   replica.c         life; the engine's world: disk, messages, time, state
  *   replica_frame.c   messages of consensus, each with its registry
  *   replica_ask.c     commands and barriers under way, and those of other machines
+ *   replica_hold.c    the leader's: commands that wait for company
  *   replica_form.c    formation, roles, and our own member record
  *   replica_leave.c   the polite farewell
  *   replica_serve.c   where the core services run
@@ -33,6 +34,7 @@ enum asked_at {
 struct asked {
     uint64_t key; /* the serial of a command */
     json_t *cmd;  /* NULL: a barrier */
+    bool later;   /* it may wait for company */
     uint64_t deadline, retry_ms;
     enum asked_at at;
     uint64_t attempt; /* the one that counts */
@@ -74,7 +76,9 @@ struct replica {
 
     struct asked *asked; /* in the order of asking */
     uint64_t last_serial, attempts, late_ms;
-    bool waiting;     /* something may be tried now */
+    bool waiting;      /* something may be tried now */
+    struct held *held; /* the command that waits for company; NULL */
+    uv_timer_t holding;
     unsigned indexed; /* how many are at AT_INDEX */
     char origin[24];
     uint64_t seen_term, seen_leader, logged_leader;
@@ -128,6 +132,13 @@ void asked_applied(void *arg, uint64_t index, const json_t *cmd,
 void asked_settle(struct replica *r); /* sends what waits, ends what is late */
 void asked_restored(struct replica *r);
 void asked_cancel_all(struct replica *r);
+
+/* replica_hold.c */
+void hold_open(struct replica *r);
+/* consensus_propose(), now or a little later. */
+int hold_propose(struct replica *r, const char *text, size_t len, bool later, consensus_done *done,
+                 void *arg);
+void hold_cancel(struct replica *r);
 void asked_serve(struct replica *r, struct bus_ask *ask, const json_t *body);
 
 /* replica_frame.c */

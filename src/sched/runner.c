@@ -358,6 +358,7 @@ int runner_job(struct runner *r, uint64_t now, const struct job *j)
 {
     struct rjob *job = job_find(r, j->name);
     bool here = false;
+    size_t open = 0;
     int rc = 0;
 
     if (job && (job->uid > j->uid || (job->uid == j->uid && job->attempt > j->attempt)))
@@ -366,13 +367,16 @@ int runner_job(struct runner *r, uint64_t now, const struct job *j)
         runner_job_gone(r, now, j->name);
         job = NULL;
     }
-    for (size_t g = 0; g < j->n_groups && !here; g++)
-        here = is_here(r, j, g);
+    for (size_t g = 0; g < j->n_groups; g++) {
+        here |= is_here(r, j, g);
+        open += j->groups[g].end.cause == JOB_NOT_ENDED;
+    }
     here = here && j->state == JOB_RUNNING;
     if (!job && (!here || !(job = job_make(r, j->name, j->uid))))
         return here ? -ENOMEM : 0;
     job->seen = true;
     job->attempt = j->attempt;
+    job->open = open;
     job->timeout_ms = timeout_of(j);
     promise_of(j, job);
     if (job->timeout_ms)

@@ -43,9 +43,10 @@ struct runner_fx {
     void (*end)(void *arg, const struct run_key *k, int sig, enum job_cause cause);
     /* Its process and output are wanted no more; it is not running. */
     void (*forget)(void *arg, const struct run_key *k);
-    /* job.end with these (ended_us 0: now). Answer with runner_reported() and the serial. */
+    /* job.end with these (ended_us 0: now). Answer with runner_reported() and the serial. later:
+     * other groups of each of these jobs run on, so that nobody waits for it. */
     void (*report)(void *arg, uint64_t serial, uint64_t session, const struct job_ended *ends,
-                   size_t n);
+                   size_t n, bool later);
     /* Answer with runner_barriered(). */
     void (*barrier)(void *arg);
     /* From now on for ms; 0: what runs is killed now. */

@@ -59,6 +59,7 @@ struct rjob {
     uint64_t timeout_ms; /* 0: none */
     int64_t cpu, memory; /* promised to it here */
     bool seen;           /* since runner_sync(true) */
+    size_t open;         /* groups whose end the registry has not */
     struct run *runs;    /* by before, after */
     UT_hash_handle hh;   /* by name */
 };

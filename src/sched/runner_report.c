@@ -15,10 +15,23 @@
  * sent work ahead. */
 #define GATHER_MS 30
 
+/* Nobody waits for this end: others of its job run on, as far as is known here, and are to. */
+static bool can_wait(const struct run *run)
+{
+    size_t told = 0;
+
+    if (!run->job || run->end.cause != JOB_EXITED)
+        return false;
+    for (const struct run *o = run->job->runs; o; o = o->after)
+        told += o->at == RUN_ENDED || o->at == RUN_REPORTING;
+    return run->job->open > told;
+}
+
 static void send_some(struct runner *r, uint64_t now)
 {
     struct job_ended ends[REPORT_MAX];
     uint64_t serial = ++r->serial;
+    bool later = true;
     size_t n = 0;
 
     for (struct run *run; n < REPORT_MAX && (run = r->list[RUN_ENDED]) != NULL; n++) {
@@ -27,12 +40,13 @@ static void send_some(struct runner *r, uint64_t now)
                                       .attempt = run->key.attempt,
                                       .group = run->key.group,
                                       .end = run->end };
+        later &= can_wait(run);
         run->serial = serial;
         run_to(r, run, RUN_REPORTING);
     }
     r->reports_out++;
     r->report_last = now;
-    r->fx->report(r->arg, serial, r->info.session, ends, n);
+    r->fx->report(r->arg, serial, r->info.session, ends, n, later);
 }
 
 void runner_reported(struct runner *r, uint64_t now, uint64_t serial, int rc)

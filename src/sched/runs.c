@@ -203,15 +203,17 @@ static void reported(void *arg, int rc, const json_t *body, const char *text)
 }
 
 static void fx_report(void *arg, uint64_t serial, uint64_t session, const struct job_ended *ends,
-                      size_t n)
+                      size_t n, bool later)
 {
+    int (*submit)(struct replica * r, const char *cmd, json_t *fields, unsigned deadline_ms,
+                  replica_done *done, void *arg) = later ? replica_submit_later : replica_submit;
     struct runs *r = arg;
     struct report *x = malloc(sizeof *x);
     json_t *fields = x ? job_end_fields(r->self, session, ends, n, wall_us()) : NULL;
 
     if (x)
         *x = (struct report){ r, serial };
-    if (!fields || replica_submit(r->replica, "job.end", fields, REPORT_MS, reported, x) < 0) {
+    if (!fields || submit(r->replica, "job.end", fields, REPORT_MS, reported, x) < 0) {
         free(x);
         failed(r, (struct failure){ .what = REPORT_FAILED, .serial = serial });
     }

@@ -145,13 +145,11 @@ static int ask(struct client *c, int64_t a, int64_t b)
     snprintf(name, sizeof name, "r%u", c->key);
     if (c->kind == READ)
         return replica_barrier(c->n->replica, DEADLINE_MS, on_answer, c);
-    if (c->kind == WRITE)
-        return replica_submit(c->n->replica, "kv.put",
-                              json_pack("{s:s, s:I}", "key", name, "value", (json_int_t)a),
-                              DEADLINE_MS, on_answer, c);
-    return replica_submit(
-        c->n->replica, "kv.cas",
-        json_pack("{s:s, s:o, s:I}", "key", name, "old", value(a), "new", (json_int_t)b),
+    return (draw() % 4 ? replica_submit : replica_submit_later)(
+        c->n->replica, c->kind == WRITE ? "kv.put" : "kv.cas",
+        c->kind == WRITE
+            ? json_pack("{s:s, s:I}", "key", name, "value", (json_int_t)a)
+            : json_pack("{s:s, s:o, s:I}", "key", name, "old", value(a), "new", (json_int_t)b),
         DEADLINE_MS, on_answer, c);
 }
 

@@ -88,10 +88,11 @@ static void on_reported(struct machine *m, uint64_t serial, int rc)
 }
 
 static void fx_report(void *arg, uint64_t serial, uint64_t session, const struct job_ended *ends,
-                      size_t n)
+                      size_t n, bool later)
 {
     struct machine *m = arg;
 
+    (void)later;
     machine_ask(m, "job.end", job_end_fields(m->id, session, ends, n, world_wall(m->w)), serial,
                 on_reported);
 }

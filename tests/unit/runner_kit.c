@@ -57,12 +57,12 @@ static void fx_forget(void *arg, const struct run_key *k)
 }
 
 static void fx_report(void *arg, uint64_t no, uint64_t session, const struct job_ended *ends,
-                      size_t n)
+                      size_t n, bool later)
 {
     (void)arg;
     assert_int_equal(session, own.session);
     serial = no;
-    saw("report");
+    saw(later ? "report later" : "report");
     for (size_t i = 0; i < n; i++) {
         struct run_key k = { ends[i].uid, ends[i].attempt, ends[i].group };
         size_t at = strlen(seen);

@@ -46,7 +46,36 @@ static void an_end_that_the_record_lacks_is_reported_again(void **state)
     reported(-ESTALE); /* what was not ended in that session is lost: the record will say so */
     assert_seen("");
     tell(job("j", 7, 1, "A B"));
-    assert_seen("report 7.1.0=exited 0");
+    assert_seen("report later 7.1.0=exited 0");
+}
+
+static void what_nobody_waits_for_may_come_later(void **state)
+{
+    struct job *j;
+
+    (void)state;
+    tell(job("k", 8, 1, "A B A"));
+    assert_seen("start 8.1.0; start 8.1.2");
+    started(8, 1, 0);
+    started(8, 1, 2);
+    ended(8, 1, 0, JOB_EXITED, 3); /* group 1 runs on B */
+    assert_seen("report later 8.1.0=exited 3");
+    j = job("k", 8, 1, "A B A");
+    j->groups[0].end.cause = j->groups[1].end.cause = JOB_EXITED;
+    tell(j);
+    assert_seen("");
+    ended(8, 1, 2, JOB_EXITED, 0);
+    assert_seen("report 8.1.2=exited 0"); /* the last one */
+}
+
+static void what_ends_the_others_is_reported_at_once(void **state)
+{
+    (void)state;
+    tell(job("k", 8, 1, "A B"));
+    assert_seen("start 8.1.0");
+    started(8, 1, 0);
+    ended(8, 1, 0, JOB_LOSS, -1);
+    assert_seen("report 8.1.0=loss -1");
 }
 
 static void what_ends_in_one_turn_is_one_report(void **state)
@@ -216,6 +245,8 @@ int main(void)
         T(an_end_is_reported_until_it_is_taken, make_busy),
         T(a_record_that_has_the_end_stops_the_reports, make_busy),
         T(an_end_that_the_record_lacks_is_reported_again, make_busy),
+        T(what_nobody_waits_for_may_come_later, make_busy),
+        T(what_ends_the_others_is_reported_at_once, make_busy),
         T(what_ends_in_one_turn_is_one_report, make_busy),
         T(a_group_elsewhere_is_not_ours, make_busy),
         T(cancel_is_term_and_then_kill, make_busy),
