@@ -101,6 +101,7 @@ turn()
     measure ours read "$leader" 20 read 1 1
     measure ours two_read "$leader" 20 read 2 1
     measure ours ping "$follower" 20 ping "$leader" 1
+    measure ours rare_ping "$follower" 20 ping "$leader" 1 1
 }
 
 middle() { printf %s "${got[$1]:-}" | median; }
@@ -135,6 +136,7 @@ registry_rows()
     more=$(calc "$(middle ours.follower.median_us) - $(middle ours.alone.median_us)")
     their_more=$(calc "$(middle etcd.follower.median_us) - $(middle etcd.alone.median_us)")
     row '  what the follower adds' "$more" 'a round trip of our bus' "$(middle ours.ping.median_us)" TIMES '<= 1' us
+    row '' "$more" 'a round trip, every millisecond' "$(middle ours.rare_ping.median_us)" TIMES '<= 1' us
     versus '' "$more" 'what a follower adds, etcd' "$their_more" TIMES - us
     versus 'linearizable reads, 64 outstanding' "$(middle ours.lread.rate)" 'etcd, its leader' \
         "$(middle etcd.lread.rate)" LARGER '>= 1' /s

@@ -26,6 +26,7 @@ struct pace {
     const char *what;
     unsigned measure, outstanding, errors;
     double began, ends; /* ends 0: until the first answer */
+    unsigned pause_ms;  /* between an answer and the next request */
     double *laps;
     size_t n, room;
     uv_timer_t timer;
@@ -132,7 +133,7 @@ static void start(struct pace *p, const char *what, double ends, pace_begin *fn)
     p->measure++;
     p->what = what;
     p->begin = fn;
-    p->outstanding = p->errors = 0;
+    p->outstanding = p->errors = p->pause_ms = 0;
     p->n = 0;
     p->began = seconds();
     p->ends = ends > 0 ? p->began + ends : 0;
@@ -145,6 +146,14 @@ void pace_run(struct pace *p, const char *what, unsigned outstanding, double las
         begin(p);
     if (p->outstanding == 0)
         figures(p);
+}
+
+void pace_run_slowly(struct pace *p, const char *what, unsigned pause_ms, double lasts,
+                     pace_begin *fn)
+{
+    start(p, what, lasts, fn);
+    p->pause_ms = pause_ms;
+    begin(p);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -169,6 +178,10 @@ void pace_failover(struct pace *p, int pid, pace_begin *fn)
     }
     uv_timer_start(&p->timer, on_tick, 0, EVERY_MS);
 }
+static void on_pause_over(uv_timer_t *timer)
+{
+    begin(container_of(timer, struct pace, timer));
+}
 
 void pace_answered(struct pace *p, void *token, bool ok)
 {
@@ -189,8 +202,10 @@ void pace_answered(struct pace *p, void *token, bool ok)
         say("failover %.1f", (now - p->began) * 1e3);
         return;
     }
-    if (p->ends > 0 && now < p->ends)
+    if (p->ends > 0 && now < p->ends && p->pause_ms > 0)
+        uv_timer_start(&p->timer, on_pause_over, p->pause_ms, 0);
+    else if (p->ends > 0 && now < p->ends)
         begin(p);
-    if (p->ends > 0 && p->outstanding == 0)
+    else if (p->ends > 0 && p->outstanding == 0)
         figures(p);
 }

@@ -20,6 +20,10 @@ typedef int pace_begin(void *arg, struct pace *p, void *token);
 void pace_run(struct pace *p, const char *what, unsigned outstanding, double seconds,
               pace_begin *begin);
 
+/* One request at a time, and a pause before the next one. */
+void pace_run_slowly(struct pace *p, const char *what, unsigned pause_ms, double seconds,
+                     pace_begin *begin);
+
 /* Kills that process, begins a request every few milliseconds, and says "failover MS": from the
  * kill to the first answer. "failover none" after 30 s. */
 void pace_failover(struct pace *p, int pid, pace_begin *begin);

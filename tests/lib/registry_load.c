@@ -135,9 +135,11 @@ void do_ping(void *arg, int n, char **words)
 {
     struct node *node = arg;
 
-    (void)n;
     snprintf(node->peer, sizeof node->peer, "%s", words[0]);
-    pace_run(node->pace, "ping", 1, atof(words[1]), begin_ping);
+    if (n > 2)
+        pace_run_slowly(node->pace, "ping", (unsigned)atoi(words[2]), atof(words[1]), begin_ping);
+    else
+        pace_run(node->pace, "ping", 1, atof(words[1]), begin_ping);
 }
 
 /* ---- local reads, by threads of their own */

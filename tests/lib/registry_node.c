@@ -12,9 +12,9 @@
  *   put KEY VALUE, cas KEY OLD NEW, del KEY     VALUE: JSON; OLD null: it is not there
  *   get KEY, lget KEY           the value here; the same behind a read barrier
  *   raw ID TEXT                 asks that machine to put this text into the log, as it is
- *   load OUTSTANDING SECONDS, lread OUTSTANDING SECONDS, read THREADS SECONDS, ping ID SECONDS,
- *   failover PID                figures (registry_load.c, pace.h)
- *   clients FILE CLIENTS KEYS SECONDS   registry_clients.c
+ *   load OUTSTANDING SECONDS, lread OUTSTANDING SECONDS, read THREADS SECONDS, ping ID SECONDS
+ * [PAUSE-MS], failover PID                figures (registry_load.c, pace.h) clients FILE CLIENTS
+ * KEYS SECONDS   registry_clients.c
  */
 #include "registry_node.h"
 #include "base/cleanup.h"
@@ -243,7 +243,7 @@ static const struct line_verb verbs[] = {
     { "load",     2, 2, do_load },
     { "lread",    2, 2, do_lread },
     { "read",     2, 2, do_read },
-    { "ping",     2, 2, do_ping },
+    { "ping",     2, 3, do_ping },
     { "failover", 1, 1, do_failover },
     { "clients",  4, 4, do_clients },
     { 0 },
