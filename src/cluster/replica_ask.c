@@ -36,6 +36,7 @@ static void end(struct replica *r, struct asked *a, int rc, const json_t *body, 
     if (a->done)
         a->done(a->arg, rc, body, text);
     json_decref(a->cmd);
+    free(a->text);
     free(a);
 }
 
@@ -106,19 +107,18 @@ static void on_answer(void *arg, int rc, json_t *body, const char *text)
     replica_settle(r);
 }
 
+static int write_down(struct asked *a)
+{
+    if (a->cmd && !a->text)
+        a->text = json_dumps(a->cmd, JSON_COMPACT);
+    return a->cmd && !a->text ? -ENOMEM : 0;
+}
+
 static int propose_here(struct replica *r, struct asked *a, struct attempt *t)
 {
-    char *text;
-    int rc;
-
     if (!a->cmd)
         return consensus_read_index(r->consensus, on_index, t);
-    text = json_dumps(a->cmd, JSON_COMPACT);
-    if (!text)
-        return -ENOMEM;
-    rc = hold_propose(r, text, strlen(text), a->later, on_index, t);
-    free(text);
-    return rc;
+    return hold_propose(r, a->text, strlen(a->text), a->later, on_index, t);
 }
 
 static int ask_leader(struct replica *r, struct asked *a, const char *leader, struct attempt *t)
@@ -127,15 +127,10 @@ static int ask_leader(struct replica *r, struct asked *a, const char *leader, st
     unsigned left = a->deadline > now ? (unsigned)(a->deadline - now) : 1;
     json_t *body;
 
-    if (a->cmd) {
-        char *text = json_dumps(a->cmd, JSON_COMPACT);
-
-        body = json_pack("{s:s, s:s, s:b}", "do", "submit", "cmd", text ? text : "", "later",
-                         a->later);
-        free(text);
-    } else {
+    if (a->cmd)
+        body = json_pack("{s:s, s:s, s:b}", "do", "submit", "cmd", a->text, "later", a->later);
+    else
         body = json_pack("{s:s}", "do", "barrier");
-    }
     return cluster_ask(r->cluster, leader, BUS_REGISTRY, body,
                        left < ATTEMPT_MS ? left : ATTEMPT_MS, on_answer, t, NULL);
 }
@@ -152,7 +147,9 @@ static void try(struct replica *r, struct asked *a)
     a->attempt = ++r->attempts;
     *t = (struct attempt){ .r = r, .key = a->key, .n = a->attempt };
     a->at = here ? AT_PROPOSED : AT_ASKED;
-    rc = here ? propose_here(r, a, t) : ask_leader(r, a, leader, t);
+    rc = write_down(a);
+    if (rc == 0)
+        rc = here ? propose_here(r, a, t) : ask_leader(r, a, leader, t);
     if (rc < 0) {
         free(t);
         again(a);
@@ -229,6 +226,8 @@ void asked_restored(struct replica *r)
         a->attempt = a->retry_ms = 0;
         if (a->cmd)
             json_array_set_new(json_object_get(a->cmd, "from"), 0, json_string(r->origin));
+        free(a->text);
+        a->text = NULL;
     }
     r->waiting = true;
 }
@@ -321,20 +320,20 @@ static int submit(struct replica *r, const char *cmd, json_t *fields, bool later
                   unsigned deadline_ms, replica_done *done, void *arg)
 {
     struct asked *a;
+    char *text;
 
     fields = stamped(r, cmd, fields);
-    if (!fields)
-        return -ENOMEM;
-    if (json_dumpb(fields, NULL, 0, JSON_COMPACT) > COMMAND_MAX) {
-        json_decref(fields);
-        return -EMSGSIZE;
-    }
-    a = begin(r, deadline_ms, done, arg);
+    text = fields ? json_dumps(fields, JSON_COMPACT) : NULL;
+    a = text && strlen(text) <= COMMAND_MAX ? begin(r, deadline_ms, done, arg) : NULL;
     if (!a) {
+        int rc = text && strlen(text) > COMMAND_MAX ? -EMSGSIZE : -ENOMEM;
+
         json_decref(fields);
-        return -ENOMEM;
+        free(text);
+        return rc;
     }
     a->cmd = fields;
+    a->text = text;
     a->later = later;
     go(r, a);
     return 0;

@@ -34,6 +34,7 @@ enum asked_at {
 struct asked {
     uint64_t key; /* the serial of a command */
     json_t *cmd;  /* NULL: a barrier */
+    char *text;   /* cmd in JSON; NULL: not made yet */
     bool later;   /* it may wait for company */
     uint64_t deadline, retry_ms;
     enum asked_at at;
