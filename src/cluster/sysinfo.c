@@ -6,9 +6,12 @@
 #include "base/clock.h"
 #include "config.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
+
+#define MEMINFO "/proc/meminfo" /* what we want of it is in its first three lines */
 
 static void os_name(char *text, size_t size)
 {
@@ -30,24 +33,30 @@ static void os_name(char *text, size_t size)
     }
 }
 
-/* A value of /proc/meminfo in bytes. */
-static json_int_t meminfo(const char *key)
+/* The start of a file of /proc, as much as fits; empty when it cannot be read. Without stdio, as
+ * the load is read every second for as long as the daemon runs. */
+static const char *slurp(const char *path, char *text, size_t size)
 {
-    cleanup_fclose FILE *f = fopen("/proc/meminfo", "re");
-    size_t n = strlen(key);
-    char line[128];
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
 
-    while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, key, n) == 0 && line[n] == ':')
-            return (json_int_t)strtoull(line + n + 1, NULL, 10) * 1024;
-    return 0;
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
+/* A value of the text of /proc/meminfo in bytes; key with its colon. */
+static json_int_t meminfo(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+
+    return at ? (json_int_t)strtoull(at + strlen(key), NULL, 10) * 1024 : 0;
 }
 
 json_t *sysinfo_info(const char *boot_id)
 {
     struct utsname uts;
     json_t *info = json_object();
-    char os[256];
+    char os[256], memory[256];
 
     uname(&uts);
     os_name(os, sizeof os);
@@ -57,19 +66,20 @@ json_t *sysinfo_info(const char *boot_id)
     json_object_set_new(info, "kernel", json_string(uts.release));
     json_object_set_new(info, "arch", json_string(uts.machine));
     json_object_set_new(info, "cores", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
-    json_object_set_new(info, "memory_bytes", json_integer(meminfo("MemTotal")));
+    json_object_set_new(info, "memory_bytes",
+                        json_integer(meminfo(slurp(MEMINFO, memory, sizeof memory), "MemTotal:")));
     json_object_set_new(info, "boot_id", json_string(boot_id));
     return info;
 }
 
 static double cpu_used(struct sysinfo_cpu *last)
 {
-    cleanup_fclose FILE *f = fopen("/proc/stat", "re");
     unsigned long v[8] = { 0 }, total = 0, busy, dt;
+    char text[256]; /* the first line is that of all cores */
     double used;
 
-    if (!f || fscanf(f, "cpu %lu %lu %lu %lu %lu %lu %lu %lu", v, v + 1, v + 2, v + 3, v + 4, v + 5,
-                     v + 6, v + 7) < 5)
+    if (sscanf(slurp("/proc/stat", text, sizeof text), "cpu %lu %lu %lu %lu %lu %lu %lu %lu", v,
+               v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7) < 5)
         return 0;
     for (int i = 0; i < 8; i++)
         total += v[i];
@@ -98,12 +108,20 @@ static void net_bytes(json_int_t *rx, json_int_t *tx)
 
 static json_int_t proc_count(void)
 {
-    cleanup_fclose FILE *f = fopen("/proc/loadavg", "re");
+    char text[64];
     unsigned n = 0;
 
-    if (!f || fscanf(f, "%*f %*f %*f %*u/%u", &n) != 1)
+    if (sscanf(slurp("/proc/loadavg", text, sizeof text), "%*f %*f %*f %*u/%u", &n) != 1)
         return 0;
     return n;
+}
+
+static json_int_t memory_used(void)
+{
+    char text[256];
+
+    slurp(MEMINFO, text, sizeof text);
+    return meminfo(text, "MemTotal:") - meminfo(text, "MemAvailable:");
 }
 
 json_t *sysinfo_load(struct sysinfo_cpu *last, const char *dir)
@@ -114,8 +132,7 @@ json_t *sysinfo_load(struct sysinfo_cpu *last, const char *dir)
 
     net_bytes(&rx, &tx);
     json_object_set_new(load, "cpu_used", json_real(cpu_used(last)));
-    json_object_set_new(load, "memory_used_bytes",
-                        json_integer(meminfo("MemTotal") - meminfo("MemAvailable")));
+    json_object_set_new(load, "memory_used_bytes", json_integer(memory_used()));
     if (statvfs(dir, &fs) == 0)
         json_object_set_new(load, "disk_free_bytes",
                             json_integer((json_int_t)fs.f_bavail * (json_int_t)fs.f_frsize));

@@ -3,7 +3,7 @@
  *
  * Two sockets, IPv4 and IPv6 (either may be missing, not both), which all runtimes of a machine
  * share by SO_REUSEADDR: the kernel gives each a copy of a multicast datagram. Before each sending
- * the interfaces are looked at again: new ones are joined, lost ones left.
+ * the interfaces are looked at again if they have changed: new ones are joined, lost ones left.
  *
  * A daemon may be heard by several ways. So that its owner does not move about, the way with the
  * best rank (IPv4, then IPv6, then loopback) is reported as long as it is fresh; see better().
@@ -36,6 +36,7 @@
 
 struct iface {
     unsigned index;
+    char name[IF_NAMESIZE];
     bool loopback;
     bool has[FAMILIES];
     bool joined[FAMILIES];
@@ -66,10 +67,13 @@ struct beacon {
     uv_timer_t timer;
     unsigned handles, sent;
     uint64_t sent_ms;
+    int watch;
+    bool stale; /* ifaces is */
     struct iface ifaces[IFACES_MAX];
     size_t nifaces;
     struct way ways[WAYS_MAX];
     size_t nways;
+    struct beacon_kept kept;
     struct rate foreign, complaints;
     struct beacon_unicast *unicast;
 };
@@ -106,6 +110,7 @@ static void add_iface(struct beacon *b, struct iface *v, size_t *n, const struct
     if (!f) {
         f = &v[(*n)++];
         *f = (struct iface){ .index = index, .loopback = a->ifa_flags & IFF_LOOPBACK };
+        snprintf(f->name, sizeof f->name, "%.*s", (int)strcspn(a->ifa_name, ":"), a->ifa_name);
         if (old)
             memcpy(f->joined, old->joined, sizeof f->joined);
     }
@@ -136,7 +141,16 @@ static void join(struct beacon *b, struct iface *f, int family)
         log_warn("beacon", "cannot hear multicast on interface %u: %s", f->index, strerror(-rc));
 }
 
-/* Looks at the interfaces; joins the group on new ones and leaves it on those that are gone. */
+/* Joins the group where that has not been done or has failed. */
+static void join_all(struct beacon *b)
+{
+    for (size_t at = 0; at < b->nifaces; at++)
+        for (int family = 0; family < FAMILIES; family++)
+            if (b->ifaces[at].has[family] && b->socks[family].fd >= 0)
+                join(b, &b->ifaces[at], family);
+}
+
+/* Looks at the interfaces, and leaves the group on those that are gone. */
 static void scan(struct beacon *b)
 {
     struct iface fresh[IFACES_MAX];
@@ -145,6 +159,7 @@ static void scan(struct beacon *b)
 
     if (getifaddrs(&all) < 0)
         return;
+    b->stale = false;
     for (a = all; a; a = a->ifa_next)
         if (a->ifa_addr && (a->ifa_flags & IFF_UP) &&
             (a->ifa_flags & (IFF_MULTICAST | IFF_LOOPBACK)) &&
@@ -159,10 +174,6 @@ static void scan(struct beacon *b)
     qsort(fresh, n, sizeof *fresh, loopback_last);
     memcpy(b->ifaces, fresh, n * sizeof *fresh);
     b->nifaces = n;
-    for (size_t at = 0; at < n; at++)
-        for (int family = 0; family < FAMILIES; family++)
-            if (b->ifaces[at].has[family] && b->socks[family].fd >= 0)
-                join(b, &b->ifaces[at], family);
 }
 
 static void send_all(struct beacon *b)
@@ -170,7 +181,11 @@ static void send_all(struct beacon *b)
     uint8_t data[BEACON_MAX];
     int n;
 
-    scan(b);
+    if (beacon_watch_changed(b->watch))
+        b->stale = true;
+    if (b->stale)
+        scan(b);
+    join_all(b);
     strcpy(b->self.cluster, b->me->cluster_name); /* it changes when a token lets us in elsewhere */
     n = beacon_encode(b->me, &b->self, data);
     for (size_t at = 0; n > 0 && at < b->nifaces; at++)
@@ -244,17 +259,27 @@ static bool better(struct beacon *b, const struct peer_info *p, int rank)
     return true;
 }
 
+/* The name of its interface is known here, and need not be asked of the kernel for each beacon. */
+static void print_sender(struct beacon *b, const struct sockaddr_storage *from, char out[64])
+{
+    const struct iface *f = NULL;
+
+    if (from->ss_family == AF_INET6)
+        f = find_iface(b->ifaces, b->nifaces, ((const struct sockaddr_in6 *)from)->sin6_scope_id);
+    beacon_udp_print(from, f ? f->name : NULL, out);
+}
+
 /* Whether it was a beacon of another machine. */
 static bool heard(struct beacon *b, const struct sockaddr_storage *from, const uint8_t *data,
                   size_t n)
 {
     struct peer_info p;
     bool ours;
-    int rc = beacon_decode(b->me, data, n, &p, &ours);
+    int rc = beacon_decode_kept(&b->kept, b->me, data, n, &p, &ours);
 
     if (rc == 0 && !ours && !rate_take(&b->foreign, now_ms()))
         return false;
-    beacon_udp_print(from, p.address);
+    print_sender(b, from, p.address);
     if (rc < 0) {
         if (rate_take(&b->complaints, now_ms()))
             log_warn("beacon", "dropped a datagram of %zu bytes from %s: %s", n, p.address,
@@ -295,7 +320,7 @@ int beacon_unicast(struct beacon *b, struct loop *core, uint16_t port, const cha
     char text[64];
     int rc;
 
-    beacon_udp_print(&b->listen, text);
+    beacon_udp_print(&b->listen, NULL, text);
     rc = beacon_unicast_create(&b->unicast, core, b->listen.ss_family ? text : NULL, port, &ops, b);
     if (rc == 0 && join)
         rc = beacon_unicast_join(b->unicast, join, e);
@@ -379,6 +404,8 @@ int beacon_create(struct beacon **out, struct loop *core, const struct identity 
 
     if (!b)
         return oerr_set(e, -ENOMEM, "out of memory");
+    b->watch = beacon_watch_open();
+    b->stale = true;
     b->me = me;
     b->self = *self;
     b->ops = *ops;
@@ -435,6 +462,8 @@ void beacon_destroy(struct beacon *b)
             close(s->fd);
         s->fd = -1;
     }
+    if (b->watch >= 0)
+        close(b->watch);
     beacon_unicast_destroy(b->unicast);
     uv_close((uv_handle_t *)&b->timer, on_timer_closed);
 }

@@ -4,8 +4,8 @@
  * Sent to a multicast group on every interface that is up (IPv4 239.79.83.1, IPv6 ff02::4f53,
  * UDP port 7946 unless set otherwise), loopback included, so that several runtimes on one machine
  * find each other too; several sockets share the port. At start at 0, 100, 300 and 700 ms, then
- * once a second; interfaces are looked at again before each. Nothing in a beacon is trusted unless
- * its MAC holds.
+ * once a second; before each the interfaces are looked at again if they have changed. Nothing in a
+ * beacon is trusted unless its MAC holds.
  */
 #ifndef ONEOS_NET_BEACON_H
 #define ONEOS_NET_BEACON_H

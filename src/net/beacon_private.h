@@ -1,12 +1,12 @@
 /*
- * beacon_private.h - the sockets of beacons, multicast (beacon_udp.c) and unicast (beacon_join.c),
- * which know nothing of what they carry.
+ * beacon_private.h - the parts of beacons: the sockets, multicast (beacon_udp.c) and unicast
+ * (beacon_join.c), which know nothing of what they carry; the interfaces' changes (beacon_watch.c);
+ * and the beacons found good last (beacon_kept.c).
  */
 #ifndef ONEOS_NET_BEACON_PRIVATE_H
 #define ONEOS_NET_BEACON_PRIVATE_H
 
-#include "base/err.h"
-#include "base/loop.h"
+#include "net/beacon.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,8 +32,28 @@ void beacon_udp_send(int fd, int family, unsigned index, uint16_t port,
 ssize_t beacon_udp_receive(int fd, void *data, size_t n, struct sockaddr_storage *from,
                            unsigned *index);
 
-/* The numeric address, with the interface when it is link-local. */
-void beacon_udp_print(const struct sockaddr_storage *from, char out[64]);
+/* The numeric address, with the interface when it is link-local; its name, NULL: it is looked up.
+ */
+void beacon_udp_print(const struct sockaddr_storage *from, const char *name, char out[64]);
+
+/* Whether interfaces or addresses of this machine have changed since the last call. With the error
+ * of opening for a descriptor, it is always so. */
+int beacon_watch_open(void);
+bool beacon_watch_changed(int fd);
+
+/* beacon_decode() that does not compute the MAC of a datagram found good before and kept. All zero
+ * is the empty state. */
+#define BEACONS_KEPT 64
+struct beacon_kept {
+    struct beacon_kept_one {
+        size_t n; /* 0: free */
+        unsigned key_serial;
+        uint8_t data[192]; /* enough for the longest id */
+        struct peer_info info;
+    } v[BEACONS_KEPT];
+};
+int beacon_decode_kept(struct beacon_kept *k, const struct identity *me, const uint8_t *data,
+                       size_t n, struct peer_info *out, bool *ours);
 
 /* beacon_join.c: the unicast sockets. fill writes a beacon (at most BEACON_MAX bytes) and returns
  * its length; heard tells whether the datagram was one worth an answer. */

@@ -161,16 +161,20 @@ ssize_t beacon_udp_receive(int fd, void *data, size_t n, struct sockaddr_storage
     return got;
 }
 
-void beacon_udp_print(const struct sockaddr_storage *from, char out[64])
+void beacon_udp_print(const struct sockaddr_storage *from, const char *name, char out[64])
 {
     const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)from;
-    char name[IF_NAMESIZE];
+    char space[IF_NAMESIZE];
 
     if (from->ss_family == AF_INET) {
         inet_ntop(AF_INET, &((const struct sockaddr_in *)from)->sin_addr, out, 64);
         return;
     }
     inet_ntop(AF_INET6, &a6->sin6_addr, out, 64);
-    if (IN6_IS_ADDR_LINKLOCAL(&a6->sin6_addr) && if_indextoname(a6->sin6_scope_id, name))
+    if (!IN6_IS_ADDR_LINKLOCAL(&a6->sin6_addr))
+        return;
+    if (!name)
+        name = if_indextoname(a6->sin6_scope_id, space);
+    if (name)
         strcat(strcat(out, "%"), name);
 }

@@ -196,6 +196,7 @@ int identity_set_cluster_key(struct identity *i, const uint8_t key[CLUSTER_KEY],
     if (rc < 0)
         return rc;
     memcpy(i->cluster_key, key, CLUSTER_KEY);
+    i->key_serial++;
     i->cluster_key_made = false;
     name_cluster(i);
     return 0;

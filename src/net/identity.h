@@ -31,6 +31,7 @@ struct identity {
     EVP_PKEY *tls_key;
     X509 *tls_cert;
     uint8_t cluster_key[CLUSTER_KEY];
+    unsigned key_serial;   /* counts the changes of the cluster key */
     bool cluster_key_made; /* true: made by this start, so nobody else can hold it yet */
     char cluster_name[17]; /* 16 hex digits derived from the cluster key: not secret */
     char boot_id[40];      /* /proc/sys/kernel/random/boot_id */

@@ -4,6 +4,7 @@ libnet_a_SOURCES += src/net/identity.c src/net/identity_keys.c src/net/token.c
 libnet_a_SOURCES += src/net/identity.h src/net/identity_private.h
 libnet_a_SOURCES += src/net/wire.c src/net/bus.h
 libnet_a_SOURCES += src/net/beacon.c src/net/beacon_wire.c src/net/beacon_udp.c src/net/beacon_join.c
+libnet_a_SOURCES += src/net/beacon_watch.c src/net/beacon_kept.c
 libnet_a_SOURCES += src/net/beacon.h src/net/beacon_private.h
 libnet_a_SOURCES += src/net/link.c src/net/link.h src/net/link_private.h
 libnet_a_SOURCES += src/net/link_chan.c

@@ -1,7 +1,7 @@
 /*
  * test_beacon.c - the datagram, and beacons heard in a network namespace of this process.
  */
-#include "net/beacon.h"
+#include "net/beacon_private.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "tests/unit/netns.h"
@@ -127,6 +127,68 @@ static void every_cut_and_every_flipped_bit_is_noticed(void **unused)
             assert_int_equal(rc, -EPROTO);
         data[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
+}
+
+static void a_kept_beacon_is_good_only_byte_for_byte(void **unused)
+{
+    struct peer_info in = info_of(a, 4000), first, out;
+    static struct beacon_kept kept;
+    uint8_t data[BEACON_MAX];
+    size_t n = (size_t)beacon_encode(a, &in, data);
+    bool ours;
+
+    (void)unused;
+    assert_int_equal(beacon_decode_kept(&kept, b, data, n, &first, &ours), 0);
+    assert_true(ours);
+    for (size_t bit = 0; bit < n * 8; bit++) {
+        data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        beacon_decode_kept(&kept, b, data, n, &out, &ours);
+        assert_false(ours);
+        data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_int_equal(beacon_decode_kept(&kept, b, data, n, &out, &ours), 0);
+        assert_true(ours);
+        assert_memory_equal(&first, &out, sizeof out);
+    }
+    for (size_t cut = 0; cut <= BEACON_MAX; cut++)
+        assert_int_equal(beacon_decode_kept(&kept, b, data, cut, &out, &ours),
+                         cut == n ? 0 : -EPROTO);
+}
+
+static void a_kept_beacon_is_forgotten_with_the_key(void **unused)
+{
+    struct peer_info in = info_of(a, 4000), out;
+    static struct beacon_kept kept;
+    uint8_t data[BEACON_MAX], own[CLUSTER_KEY];
+    size_t n = (size_t)beacon_encode(a, &in, data);
+    bool ours;
+
+    (void)unused;
+    memcpy(own, b->cluster_key, sizeof own);
+    beacon_decode_kept(&kept, b, data, n, &out, &ours);
+    assert_true(ours);
+    assert_int_equal(identity_set_cluster_key(b, foreign->cluster_key, &err), 0);
+    assert_int_equal(beacon_decode_kept(&kept, b, data, n, &out, &ours), 0);
+    assert_false(ours);
+    assert_int_equal(identity_set_cluster_key(b, own, &err), 0);
+    assert_int_equal(beacon_decode_kept(&kept, b, data, n, &out, &ours), 0);
+    assert_true(ours);
+}
+
+/* What is not ours is never kept, however often it comes; a key that makes it ours is seen. */
+static void a_foreign_beacon_is_not_kept(void **unused)
+{
+    struct peer_info in = info_of(foreign, 4000), out;
+    static struct beacon_kept kept, empty;
+    uint8_t data[BEACON_MAX];
+    size_t n = (size_t)beacon_encode(foreign, &in, data);
+    bool ours;
+
+    (void)unused;
+    for (int times = 0; times < 2; times++) {
+        assert_int_equal(beacon_decode_kept(&kept, b, data, n, &out, &ours), 0);
+        assert_false(ours);
+    }
+    assert_memory_equal(&kept, &empty, sizeof kept);
 }
 
 static void what_is_not_whole_is_not_sent(void **unused)
@@ -294,6 +356,65 @@ static void floods_are_bounded(void **unused)
     loop_destroy(loop);
 }
 
+/* Looks once and again, as one change is told by several messages, some a little later. */
+static bool changed(int watch)
+{
+    bool any = false;
+
+    for (int times = 0; times < 5; times++) {
+        any = beacon_watch_changed(watch) || any;
+        usleep(20000);
+    }
+    return any;
+}
+
+static void a_change_of_the_interfaces_is_told(void **unused)
+{
+    static const char *const changes[] = {
+        "ip link add d0 type veth peer name e0",
+        "ip link set d0 up",
+        "ip addr add 10.98.0.1/24 dev d0",
+        "ip addr del 10.98.0.1/24 dev d0",
+        "ip link set d0 down",
+        "ip link set d0 name d1",
+        "ip link del d1",
+    };
+    int watch = beacon_watch_open();
+
+    (void)unused;
+    assert_true(watch >= 0);
+    assert_false(beacon_watch_changed(watch));
+    if (system("ip link add d0 type veth peer name e0 && ip link del d0") != 0)
+        skip();
+    changed(watch);
+    for (size_t at = 0; at < sizeof changes / sizeof *changes; at++) {
+        assert_int_equal(system(changes[at]), 0);
+        assert_true(changed(watch));
+        assert_false(changed(watch));
+    }
+    assert_true(beacon_watch_changed(-1)); /* what cannot be watched may have changed */
+    close(watch);
+}
+
+/* More than the kernel keeps for us is a change as well, and the next one is told again. */
+static void many_changes_are_not_lost(void **unused)
+{
+    int watch = beacon_watch_open();
+
+    (void)unused;
+    assert_true(watch >= 0);
+    if (system("ip link add d0 type veth peer name e0 && ip link set d0 up") != 0)
+        skip();
+    assert_int_equal(system("for n in $(seq 200); do echo addr add 10.97.0.$n/32 dev d0; done |"
+                            "ip -batch -"),
+                     0);
+    assert_true(changed(watch));
+    assert_false(changed(watch));
+    assert_int_equal(system("ip link del d0"), 0);
+    assert_true(changed(watch));
+    close(watch);
+}
+
 static bool make_ethernet(void)
 {
     return system("ip link add v0 type veth peer name v1 && ip addr add 10.99.0.1/24 dev v0 && "
@@ -441,12 +562,17 @@ int main(void)
         cmocka_unit_test(it_survives_the_way),
         cmocka_unit_test(the_bytes_are_these),
         cmocka_unit_test(every_cut_and_every_flipped_bit_is_noticed),
+        cmocka_unit_test(a_kept_beacon_is_good_only_byte_for_byte),
+        cmocka_unit_test(a_kept_beacon_is_forgotten_with_the_key),
+        cmocka_unit_test(a_foreign_beacon_is_not_kept),
         cmocka_unit_test(what_is_not_whole_is_not_sent),
     };
     const struct CMUnitTest heard[] = {
         cmocka_unit_test(two_daemons_hear_each_other_on_loopback),
         cmocka_unit_test(foreign_daemons_are_told_apart),
         cmocka_unit_test(floods_are_bounded),
+        cmocka_unit_test(a_change_of_the_interfaces_is_told),
+        cmocka_unit_test(many_changes_are_not_lost),
         cmocka_unit_test(the_best_way_is_reported),
         cmocka_unit_test(a_way_that_leads_nowhere_is_left),
         cmocka_unit_test(ipv6_carries_its_scope),
