@@ -11,9 +11,9 @@
 #include <jemalloc/jemalloc.h>
 #include <stdio.h>
 
-/* jemalloc reads it at the start (jemalloc(3), TUNING). Two arenas, since only two threads allocate
- * much; and no large pieces kept per thread: most threads wait, and never need them again. */
-const char *malloc_conf = "narenas:2,tcache_max:4096";
+/* jemalloc reads it at the start (jemalloc(3), TUNING). One arena, since one thread allocates
+ * most; and no large pieces kept per thread: most threads wait, and never need them again. */
+const char *malloc_conf = "narenas:1,tcache_max:4096";
 
 void heap_trim(void)
 {

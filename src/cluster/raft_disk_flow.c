@@ -226,6 +226,8 @@ static void after_log(uv_work_t *req, int status)
         else
             flow_fail(d, d->log_rc, &d->log_words);
         deliver(d);
+        if (d->failed) /* while the job worked: what waits ends now */
+            uv_timer_start(&d->timer, on_timer, 0, 0);
         start_jobs(d);
     }
     unref(d);

@@ -234,6 +234,7 @@ static int engine_open(struct replica *r, struct oerr *e)
 static void engine_close(struct replica *r)
 {
     r->failed = true;
+    hold_cancel(r);
     raft_disk_close(r->disk);
     r->disk = NULL;
     consensus_destroy(r->consensus);

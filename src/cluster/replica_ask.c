@@ -262,7 +262,6 @@ void asked_applied(void *arg, uint64_t index, const json_t *cmd,
 
 void asked_cancel_all(struct replica *r)
 {
-    hold_cancel(r);
     while (r->asked)
         end(r, r->asked, -ECANCELED, NULL, "the daemon is stopping");
 }

@@ -76,9 +76,12 @@ void hold_open(struct replica *r)
 
 void hold_cancel(struct replica *r)
 {
-    if (!r->held)
+    struct held *h = r->held;
+
+    if (!h)
         return;
-    r->held->done(r->held->arg, -ECANCELED, 0);
-    free(r->held);
     r->held = NULL;
+    uv_timer_stop(&r->holding);
+    h->done(h->arg, -ECANCELED, 0);
+    free(h);
 }
