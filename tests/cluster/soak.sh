@@ -123,7 +123,8 @@ fault_full()
 {
     local id
     pick
-    [ "${is[$id]}" = up ] && [ -z "${full[$id]:-}" ] || return
+    # One that is still starting would refuse to without room.
+    [ "${is[$id]}" = up ] && [ -z "${full[$id]:-}" ] && takes_part "$id" || return
     head -c 100M /dev/zero >"$HOME/.oneos/$id/filler" 2>/dev/null
     full[$id]=1
     hit "full $id" "empty $id" $((RANDOM % 8000 + 500))
@@ -164,7 +165,7 @@ none_fell()
     local id
     for id in "${IDS[@]}"; do
         [ "${is[$id]}" != up ] || running "$id" || {
-            echo "oneosd $id ended by itself, with $(cat "$T/$id/status")"
+            echo "oneosd $id ended by itself, with $(cat "$T/$id/status"); its last words: $(tail -n 3 "$T/$id/log")"
             return 1
         }
     done
