@@ -24,6 +24,10 @@
 
 #define PAIRS 8
 
+/* What is done at once is done within this, in s, however busy the computer is: far from
+ * LINK_RESUME_MS, and from what TCP would wait after ten seconds of silence. */
+#define AT_ONCE 5
+
 enum mood { PASS, FREEZE, REFUSE };
 
 static struct relay {
@@ -336,7 +340,7 @@ static void silence_is_found_and_overcome(void **state)
     relay.mood = PASS;
     from = seconds();
     wait_for_bytes(&away, 1 << 20);
-    assert_true(seconds() - from < 1.5);
+    assert_true(seconds() - from < AT_ONCE);
     assert_all_there(&away);
     assert_all_there(&back);
 }
@@ -361,7 +365,7 @@ static void restarted_peer_breaks_at_once(void **state)
     relay.mood = PASS;
     from = seconds();
     finish(&away);
-    assert_true(seconds() - from < 2);
+    assert_true(seconds() - from < AT_ONCE);
     assert_int_equal(away.write_rc, -EIO);
     assert_int_equal(away.read_rc, -ECANCELED);
     begin(&away, true, 1 << 20); /* and A goes on with the new one */
@@ -384,7 +388,8 @@ static void cut_for_too_long_breaks_both_ends(void **state)
     from = seconds();
     finish(&away);
     finish(&back);
-    assert_in_range((int)(seconds() - from), LINK_RESUME_MS / 1000 - 1, LINK_RESUME_MS / 1000 + 3);
+    assert_in_range((int)(seconds() - from), LINK_RESUME_MS / 1000 - 1,
+                    LINK_RESUME_MS / 1000 + AT_ONCE);
     assert_int_equal(away.read_rc, -EIO);
     assert_int_equal(back.read_rc, -EIO);
     assert_int_equal(away.write_rc, -EIO);
