@@ -228,7 +228,7 @@ int links_create(struct links **out, struct loop *data, const struct identity *m
     l->timer_at = l->sweep_at = l->accept_at = UINT64_MAX;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->posted, NULL);
-    rc = tls_context_create(&l->tls, me, e);
+    rc = tls_context_create(&l->tls, me, LINK_RECORDS, e);
     if (rc == 0)
         rc = links_listen(l, listen, port, e);
     if (rc == 0) {

@@ -10,9 +10,9 @@
 #include "net/link_private.h"
 
 #include "base/log.h"
+#include "net/tcp.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -318,13 +318,10 @@ static void start_tls(struct conn *c)
 
 static void connected(struct conn *c)
 {
-    socklen_t n = sizeof(int);
-    int err = 0;
+    int rc = tcp_connected(c->fd);
 
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &n) < 0)
-        err = errno;
-    if (err)
-        refuse(c, strerror(err));
+    if (rc < 0)
+        refuse(c, strerror(-rc));
     else
         start_tls(c);
 }
@@ -377,37 +374,20 @@ static int conn_create(struct conn **out, struct links *l, int fd)
     return 0;
 }
 
-static void name(char *to, size_t n, const struct sockaddr *a, socklen_t len)
-{
-    char host[64] = "?", port[16] = "?";
-
-    getnameinfo(a, len, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
-    snprintf(to, n, "%s port %s", host, port);
-}
-
 int conn_dial(struct link *k)
 {
-    struct addrinfo hint = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM }, *a = NULL;
+    const struct peer *p = k->peer;
     struct conn *c;
-    char port[8];
-    int fd, rc;
+    int fd = -1, rc = tcp_dial(p->address, p->port, &fd);
 
-    snprintf(port, sizeof port, "%u", k->peer->port);
-    if (getaddrinfo(k->peer->address, port, &hint, &a) != 0)
-        return -EHOSTUNREACH;
-    fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    rc =
-        fd < 0 || (connect(fd, a->ai_addr, a->ai_addrlen) < 0 && errno != EINPROGRESS) ? -errno : 0;
     if (rc == 0)
         rc = conn_create(&c, k->l, fd);
     if (rc < 0) {
         if (fd >= 0)
             close(fd);
-        freeaddrinfo(a);
         return rc;
     }
-    name(c->from, sizeof c->from, a->ai_addr, a->ai_addrlen);
-    freeaddrinfo(a);
+    snprintf(c->from, sizeof c->from, "%s port %u", p->address, p->port);
     c->dialer = true;
     c->link = k;
     c->peer = k->peer;
@@ -431,8 +411,6 @@ static void make_way(struct links *l)
 
 void conn_accept(struct links *l, int fd)
 {
-    struct sockaddr_storage a;
-    socklen_t len = sizeof a;
     struct conn *c;
 
     if (l->unknown >= LINK_UNKNOWN_MAX)
@@ -443,9 +421,7 @@ void conn_accept(struct links *l, int fd)
     }
     c->unknown = true;
     l->unknown++;
-    strcpy(c->from, "?");
-    if (getpeername(fd, (struct sockaddr *)&a, &len) == 0)
-        name(c->from, sizeof c->from, (struct sockaddr *)&a, len);
+    tcp_peer_name(fd, c->from, sizeof c->from);
     start_tls(c);
 }
 

@@ -19,7 +19,7 @@
 #include "base/flow.h"
 #include "net/link.h"
 #include "net/link_session.h"
-#include "net/link_tls.h"
+#include "net/tls.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,6 +30,7 @@
 #define LINK_HANDSHAKE_MS 5000         /* TLS and HELLO, either side */
 #define LINK_REDIAL_MS    300          /* and up to 200 more */
 #define LINK_IDLE_MS      60000        /* without channels, the dialer closes */
+#define LINK_RECORDS      16           /* of TLS that a connection holds on their way out */
 #define LINK_UNKNOWN_MAX  64           /* connections that have not proved who they are */
 #define LINK_LOCAL_BYTES  (512 * 1024) /* capacity of a local half */
 #define LINK_SWEEP_MS     100 /* idle sinks are asked that soon whether anybody still reads */

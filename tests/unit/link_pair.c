@@ -3,7 +3,7 @@
  */
 #include "tests/unit/link_pair.h"
 #include "base/cleanup.h"
-#include "net/link_tls.h"
+#include "net/tls.h"
 
 #include <errno.h>
 #include <openssl/evp.h>

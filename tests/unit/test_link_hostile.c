@@ -10,7 +10,7 @@
 #include "base/flow.h"
 #include "base/log.h"
 #include "net/link_frame.h"
-#include "net/link_tls.h"
+#include "net/tls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -136,7 +136,7 @@ static int client_connect(struct client *c, const struct identity *me)
     int rc;
 
     c->fd = dial();
-    assert_int_equal(tls_context_create(&c->context, me, &e), 0);
+    assert_int_equal(tls_context_create(&c->context, me, 16, &e), 0);
     assert_int_equal(tls_create(&c->tls, c->context, c->fd, false, anybody, NULL), 0);
     assert_int_equal(fcntl(c->fd, F_SETFL, O_NONBLOCK), 0);
     while ((rc = tls_handshake(c->tls, &e)) == -EAGAIN)

@@ -1,13 +1,13 @@
 /*
- * link_tls.h - TLS 1.3 over a non-blocking socket, both sides known by the fingerprint of their
+ * tls.h - TLS 1.3 over a non-blocking socket, both sides known by the fingerprint of their
  * key.
  *
  * What is written is encrypted into a buffer and goes out in one send(); what is received is read
  * in large pieces. There are no certificate authorities, names or dates: the SHA-256 of the
  * certificate's SubjectPublicKeyInfo is the identity, and the caller says whether it is welcome.
  */
-#ifndef ONEOS_NET_LINK_TLS_H
-#define ONEOS_NET_LINK_TLS_H
+#ifndef ONEOS_NET_TLS_H
+#define ONEOS_NET_TLS_H
 
 #include "net/identity.h"
 
@@ -17,8 +17,10 @@
 struct tls_context;
 struct tls;
 
-/* Keeps its own references to key and certificate. */
-int tls_context_create(struct tls_context **out, const struct identity *me, struct oerr *e);
+/* Keeps its own references to key and certificate. Each connection may hold so many records of
+ * 16 KiB on their way out, and half of that on their way in. */
+int tls_context_create(struct tls_context **out, const struct identity *me, unsigned records,
+                       struct oerr *e);
 void tls_context_destroy(struct tls_context *c);
 
 /* `known` is asked once, within tls_handshake(), about the peer's key. fd stays the caller's. */

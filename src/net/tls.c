@@ -1,5 +1,5 @@
 /*
- * link_tls.c - OpenSSL between a socket and the frames of a link.
+ * tls.c - OpenSSL between a socket and the frames of a connection.
  *
  * SSL <-> a BIO of our own <-> socket. Writing appends records to `out`, which tls_flush() sends;
  * so 16 KiB records cost no call each. Reading goes straight into OpenSSL's read-ahead buffer.
@@ -7,7 +7,7 @@
  * Invariant: application data is only encrypted while `out` has room for the whole record, so
  * SSL_write never has to be repeated.
  */
-#include "net/link_tls.h"
+#include "net/tls.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -18,18 +18,18 @@
 #include <sys/socket.h>
 
 #define RECORD          (16 * 1024)
-#define RECORD_MORE     512 /* head, tag and padding of a record */
-#define OUT_BYTES       (16 * (RECORD + RECORD_MORE))
+#define RECORD_MORE     512         /* head, tag and padding of a record */
 #define HANDSHAKE_BYTES (16 * 1024) /* our side of a handshake is far smaller */
-#define READ_AHEAD      (128 * 1024)
 
 struct tls_context {
     SSL_CTX *ssl;
     BIO_METHOD *bio;
+    size_t out_bytes;
 };
 
 struct tls {
     SSL *ssl;
+    size_t out_bytes; /* once it is secure */
     int fd;
     int io_error;
     bool unknown, eof;
@@ -106,7 +106,7 @@ static int verify(X509_STORE_CTX *store, void *arg)
     return 0;
 }
 
-static bool configure(SSL_CTX *c, const struct identity *me)
+static bool configure(SSL_CTX *c, const struct identity *me, size_t read_ahead)
 {
     SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_cert_verify_callback(c, verify, NULL);
@@ -116,7 +116,7 @@ static bool configure(SSL_CTX *c, const struct identity *me)
     SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_max_cert_list(c, 16 * 1024);
     SSL_CTX_set_read_ahead(c, 1);
-    SSL_CTX_set_default_read_buffer_len(c, READ_AHEAD);
+    SSL_CTX_set_default_read_buffer_len(c, read_ahead);
     return SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_ciphersuites(c, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:"
@@ -125,17 +125,19 @@ static bool configure(SSL_CTX *c, const struct identity *me)
            SSL_CTX_use_PrivateKey(c, me->tls_key) == 1;
 }
 
-int tls_context_create(struct tls_context **out, const struct identity *me, struct oerr *e)
+int tls_context_create(struct tls_context **out, const struct identity *me, unsigned records,
+                       struct oerr *e)
 {
     struct tls_context *c = calloc(1, sizeof *c);
 
     if (!c)
         return oerr_set(e, -ENOMEM, "no memory for the encryption of links");
+    c->out_bytes = records * (size_t)(RECORD + RECORD_MORE);
     c->ssl = SSL_CTX_new(TLS_method());
     c->bio = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "oneos link");
     if (!c->ssl || !c->bio || !BIO_meth_set_write(c->bio, bio_write) ||
         !BIO_meth_set_read(c->bio, bio_read) || !BIO_meth_set_ctrl(c->bio, bio_ctrl) ||
-        !configure(c->ssl, me)) {
+        !configure(c->ssl, me, records * (size_t)RECORD / 2)) {
         tls_context_destroy(c);
         ERR_clear_error();
         return oerr_set(e, -EINVAL,
@@ -169,6 +171,7 @@ int tls_create(struct tls **out, struct tls_context *c, int fd, bool server,
     t->known = known;
     t->arg = arg;
     t->cap = HANDSHAKE_BYTES;
+    t->out_bytes = c->out_bytes;
     t->out = malloc(t->cap);
     t->ssl = SSL_new(c->ssl);
     b = BIO_new(c->bio);
@@ -241,11 +244,11 @@ int tls_handshake(struct tls *t, struct oerr *e)
         rc = tls_flush(t);
         return rc == 0 ? -EAGAIN : rc;
     }
-    out = realloc(t->out, OUT_BYTES);
+    out = realloc(t->out, t->out_bytes);
     if (!out)
         return oerr_set(e, -ENOMEM, "no memory for its buffer");
     t->out = out;
-    t->cap = OUT_BYTES;
+    t->cap = t->out_bytes;
     return 0;
 }
 
