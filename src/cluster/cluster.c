@@ -400,7 +400,9 @@ static const struct beacon_ops beacon_ops = { .seen = on_seen,
 
 static int create_bus(struct cluster *c, const struct cluster_options *opt, struct oerr *e)
 {
-    struct bus_options bo = { .listen = opt->listen, .port = opt->port };
+    struct bus_options bo = { .listen = opt->listen,
+                              .port = opt->port,
+                              .lane_port = opt->port ? (uint16_t)(opt->port + 3) : 0 };
     int rc = bus_create(&c->bus, c->core, c->me, &bo, &bus_ops, c, e);
 
     if (rc < 0)

@@ -1,7 +1,8 @@
 /*
  * bus.c - life of the bus, the sockets that listen, what we publish, and the table of types.
  *
- * Messages out: [header body] from a DEALER, [routing-id header body] from the ROUTER, [topic
+ * Messages out: what is asked and told goes over a lane where there is one (bus_lane.c); else
+ * [header body] from a DEALER, [routing-id header body] from the ROUTER, [topic
  * header body] from the XPUB, once for each allowed peer, since each has a topic that only it was
  * told. So a peer that is taken off the list hears nothing more, at once, though libzmq cannot end
  * a single connection. In the header of a publication, `request` counts them, so that a receiver
@@ -144,8 +145,9 @@ static bool take_pub(struct bsock *s)
     return true;
 }
 
-static int listen_all(struct bus *b, uint16_t port, struct oerr *e)
+static int listen_all(struct bus *b, const struct bus_options *opt, struct oerr *e)
 {
+    uint16_t port = opt->port;
     char endpoint[128];
     int rc;
 
@@ -156,6 +158,8 @@ static int listen_all(struct bus *b, uint16_t port, struct oerr *e)
     if ((rc = watch_listener(b, b->router, &b->watch_router, e)) < 0 || (rc = open_pub(b, e)) < 0 ||
         (rc = bind_to(b, b->router, port, e)) < 0 ||
         (rc = bind_to(b, b->pub, port ? (uint16_t)(port + 1) : 0, e)) < 0)
+        return rc;
+    if ((rc = lanes_open(b, opt->listen, opt->lane_port, e)) < 0)
         return rc;
     rc = bound_port(b->router, endpoint, sizeof endpoint, &b->req_port);
     if (rc == 0)
@@ -184,8 +188,9 @@ static void init_handles(struct bus *b)
     uv_prepare_init(b->uv, &b->prepare);
     uv_idle_init(b->uv, &b->idle);
     uv_timer_init(b->uv, &b->reopen_pub);
-    b->prepare.data = b->idle.data = b->reopen_pub.data = b;
-    b->handles = 3;
+    uv_timer_init(b->uv, &b->lane_pause);
+    b->prepare.data = b->idle.data = b->reopen_pub.data = b->lane_pause.data = b;
+    b->handles = 4;
     uv_prepare_start(&b->prepare, on_prepare);
 }
 
@@ -202,6 +207,7 @@ int bus_create(struct bus **out, struct loop *core, const struct identity *me,
     b->arg = arg;
     b->uv = loop_uv(core);
     b->next_request = 1;
+    b->lane_fd = -1;
     b->strangers = (struct rate){ .gap_ms = 1000 / 20, .burst = 20 };
     b->pings = (struct rate){ .gap_ms = 1000 / 200, .burst = 200 };
     b->malformed = b->refused = b->odd = (struct rate){ .gap_ms = 10000, .burst = 1 };
@@ -214,7 +220,7 @@ int bus_create(struct bus **out, struct loop *core, const struct identity *me,
         rc = oerr_set(e, -ENOMEM, "libzmq or OpenSSL cannot be started");
     } else {
         zmq_ctx_set(b->ctx, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
-        rc = listen_all(b, opt->port, e);
+        rc = listen_all(b, opt, e);
     }
     if (rc < 0) {
         bus_destroy(b);
@@ -234,6 +240,7 @@ void bus_destroy(struct bus *b)
     calls_cancel(b);
     remotes_close(b);
     asks_orphan(b);
+    lanes_close(b);
     auth_clear(b);
     watch_close(b->watch_router, b->router);
     watch_close(b->watch_pub, b->pub);
@@ -247,6 +254,7 @@ void bus_destroy(struct bus *b)
     uv_close((uv_handle_t *)&b->prepare, on_closed);
     uv_close((uv_handle_t *)&b->idle, on_closed);
     uv_close((uv_handle_t *)&b->reopen_pub, on_closed);
+    uv_close((uv_handle_t *)&b->lane_pause, on_closed);
 }
 
 uint16_t bus_req_port(const struct bus *b)

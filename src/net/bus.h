@@ -1,6 +1,6 @@
 /*
  * bus.h - messages between daemons over ZeroMQ with CURVE: published to all, asked of one, or told
- * to one.
+ * to one; what is asked and told goes over TLS between the two core loops where that can be.
  *
  * A message is a fixed header (magic "1OS", version, type, flags, request id, time) and a JSON
  * object; what is only told (BUS_CONSENSUS) has bytes instead, and no answer. Each daemon has an
@@ -8,6 +8,8 @@
  * several publishers a message is from). Who may do what is decided by the peer's CURVE public key:
  * only keys on the allow-list may subscribe or send anything but the types marked `open` in the
  * table of types. Everything runs on the core loop.
+ *
+ * Between members a lane (bus_lane.c) takes the place of DEALER and ROUTER as soon as it stands.
  *
  * A question is carried out once or not at all, and never after its deadline: it waits here while
  * the peer is not connected, and a receiver that gets it too late refuses it.
@@ -74,7 +76,8 @@ struct bus_ops {
 
 struct bus_options {
     const char *listen; /* numeric address to bind; NULL: all, IPv4 and IPv6 */
-    uint16_t port;      /* first of the ports; 0: the kernel chooses */
+    uint16_t port;      /* of the ROUTER, the next one is the XPUB's; 0: the kernel chooses */
+    uint16_t lane_port; /* 0: the kernel chooses */
 };
 
 int bus_create(struct bus **out, struct loop *core, const struct identity *me,
@@ -125,8 +128,9 @@ void bus_refuse(struct bus_ask *ask, int rc, const char *fmt, ...)
 
 /* wire.c: the header. encode writes WIRE_HEADER bytes; decode demands them, the magic and a known
  * version. */
-#define WIRE_VERSION 1
-#define WIRE_HEADER  24
+#define WIRE_VERSION    1
+#define WIRE_HEADER     24
+#define WIRE_FRAME_HEAD (4 + WIRE_HEADER)
 struct wire_header {
     uint8_t version, flags;
     uint16_t type;
@@ -136,5 +140,11 @@ struct wire_header {
 };
 void wire_encode(const struct wire_header *h, uint8_t out[WIRE_HEADER]);
 int wire_decode(const uint8_t *p, size_t n, struct wire_header *h); /* -EPROTO, -EPROTONOSUPPORT */
+
+/* A frame of a lane: its bytes that follow (4), the header, a body of at most BUS_BODY_MAX. decode:
+ * 1 when the frame that begins at p is whole, with its size (the body is what follows
+ * WIRE_FRAME_HEAD); 0: not yet; -EPROTO, -EPROTONOSUPPORT. */
+void wire_frame_encode(const struct wire_header *h, size_t body, uint8_t out[WIRE_FRAME_HEAD]);
+int wire_frame_decode(const uint8_t *p, size_t n, struct wire_header *h, size_t *size);
 
 #endif

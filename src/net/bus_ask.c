@@ -1,9 +1,10 @@
 /*
  * bus_ask.c - the questions that we are asked, and what we are told.
  *
- * What comes to the ROUTER is looked at from the outside in: frames, header, who sent it, whether a
- * stranger's turn has come, type, time, and only then the JSON. Everything that gets as far as a
- * header is answered, if only by a refusal, except what strangers send beyond their rate.
+ * What comes to the ROUTER or over a lane is looked at from the outside in: frames, header, who
+ * sent it, whether a stranger's turn has come, type, time, and only then the JSON. Everything that
+ * gets as far as a header is answered, if only by a refusal, except what strangers send beyond
+ * their rate.
  */
 #include "net/bus_private.h"
 #include "base/log.h"
@@ -23,42 +24,48 @@ struct bus_ask {
     struct wire_header header;
     bool stranger;
     char from[ID_MAX], key[KEY_Z85];
-    size_t nrouting;
+    struct route back; /* whose zmq is `routing` */
     uint8_t routing[ROUTING_MAX];
     struct bus_ask *prev, *next;
 };
 
-static void reply(struct bus *b, const void *routing, size_t n, const struct wire_header *to,
+/* An answer whose lane is gone is dropped: who asked was told that it broke. */
+static void reply(struct bus *b, const struct route *back, const struct wire_header *to,
                   uint8_t flags, const struct text *body)
 {
+    struct lane *lane = back->lane ? lane_by_number(b, back->lane) : NULL;
     struct wire_header h = { .version = WIRE_VERSION,
                              .flags = flags,
                              .type = to->type,
                              .request = to->request,
                              .time = now_ms() };
 
-    bsock_send(b->router, routing, n, &h, body);
+    if (!back->lane)
+        bsock_send(b->router, back->zmq, back->nzmq, &h, body);
+    else if (lane)
+        lane_send(lane, &h, body);
 }
 
-static void refuse(struct bus *b, const void *routing, size_t n, const struct wire_header *to,
-                   int rc, const char *words)
+static void refuse(struct bus *b, const struct route *back, const struct wire_header *to, int rc,
+                   const char *words)
 {
     struct text body;
 
     if (text_of(&body, json_pack("{s:i, s:s}", "errno", -rc, "text", words)) < 0)
         return;
-    reply(b, routing, n, to, BUS_ERROR, &body);
+    reply(b, back, to, BUS_ERROR, &body);
     text_free(&body);
 }
 
-static void answer_ping(struct bus *b, zmq_msg_t *routing, const struct wire_header *h,
-                        const struct allowed *a)
+static void answer_ping(struct bus *b, const struct route *back, const struct wire_header *h,
+                        json_t *ping, struct allowed *a)
 {
     struct text body;
 
-    if (text_of(&body, json_pack("{s:s}", "topic", a->topic)) < 0)
+    if (text_of(&body,
+                json_pack("{s:s, s:o*}", "topic", a->topic, "lane", lane_offer(b, a, ping))) < 0)
         return;
-    reply(b, zmq_msg_data(routing), zmq_msg_size(routing), h, 0, &body);
+    reply(b, back, h, 0, &body);
     text_free(&body);
 }
 
@@ -81,8 +88,9 @@ static int objection(struct bus *b, const struct wire_header *h, const struct al
     return 0;
 }
 
-static struct bus_ask *ask_create(struct bus *b, zmq_msg_t *routing, const struct wire_header *h,
-                                  const struct allowed *from, const char *key)
+static struct bus_ask *ask_create(struct bus *b, const struct route *back,
+                                  const struct wire_header *h, const struct allowed *from,
+                                  const char *key)
 {
     struct bus_ask *ask = calloc(1, sizeof *ask);
 
@@ -90,8 +98,9 @@ static struct bus_ask *ask_create(struct bus *b, zmq_msg_t *routing, const struc
         return NULL;
     ask->bus = b;
     ask->header = *h;
-    ask->nrouting = zmq_msg_size(routing);
-    memcpy(ask->routing, zmq_msg_data(routing), ask->nrouting);
+    ask->back = (struct route){ .lane = back->lane, .zmq = ask->routing, .nzmq = back->nzmq };
+    if (back->nzmq)
+        memcpy(ask->routing, back->zmq, back->nzmq);
     ask->stranger = !from;
     if (from)
         strcpy(ask->from, from->id);
@@ -110,10 +119,10 @@ static void ask_free(struct bus_ask *ask)
     free(ask);
 }
 
-static void look_at(struct bus *b, struct bmsg *m, const struct wire_header *h, const char *key)
+static void look_at(struct bus *b, const struct wire_header *h, const void *data, size_t len,
+                    const char *key, const struct route *back)
 {
     struct allowed *from = auth_by_key(b, key);
-    zmq_msg_t *routing = &m->frame[0];
     char id[ID_MAX] =
         ""; /* a copy: an answer within the call frees the ask, and the list may change */
     struct bus_ask *ask = NULL;
@@ -126,19 +135,20 @@ static void look_at(struct bus *b, struct bmsg *m, const struct wire_header *h, 
             log_warn("bus", "strangers ask too much: dropped a message by the key %s", key);
         return;
     }
-    rc = objection(b, h, from, zmq_msg_size(&m->frame[2]), &words);
-    if (rc == 0 && h->type == BUS_PING) {
-        answer_ping(b, routing, h, from);
-        return;
-    }
-    if (rc == 0 && (rc = bmsg_body(m, 3, &body)) < 0) {
+    rc = objection(b, h, from, len, &words);
+    if (rc == 0 && (rc = body_parse(data, len, &body)) < 0) {
         words = "the body is not a JSON object";
         bus_malformed(b, from ? from->id : key, rc);
     }
-    if (rc == 0 && !(ask = ask_create(b, routing, h, from, key)))
+    if (rc == 0 && h->type == BUS_PING) {
+        answer_ping(b, back, h, body, from);
+        json_decref(body);
+        return;
+    }
+    if (rc == 0 && !(ask = ask_create(b, back, h, from, key)))
         rc = -ENOMEM;
     if (rc < 0)
-        refuse(b, zmq_msg_data(routing), zmq_msg_size(routing), h, rc, words);
+        refuse(b, back, h, rc, words);
     else
         b->ops.asked(b->arg, ask, from ? strcpy(id, from->id) : NULL, key, (enum bus_type)h->type,
                      body);
@@ -146,7 +156,8 @@ static void look_at(struct bus *b, struct bmsg *m, const struct wire_header *h, 
 }
 
 /* What a member tells; true: it was that, or claimed to be. */
-static bool take_told(struct bus *b, struct bmsg *m, const struct wire_header *h, const char *key)
+static bool take_told(struct bus *b, const struct wire_header *h, const void *data, size_t len,
+                      const char *key)
 {
     const struct bus_type_row *row = bus_type_row(h->type);
     struct allowed *a = auth_by_key(b, key);
@@ -159,10 +170,16 @@ static bool take_told(struct bus *b, struct bmsg *m, const struct wire_header *h
             log_warn("bus", "the key %s, which is no member's, sent '%s': dropped", key, row->name);
     } else if (b->ops.told) {
         strcpy(from, a->id);
-        b->ops.told(b->arg, from, (enum bus_type)h->type, zmq_msg_data(&m->frame[2]),
-                    zmq_msg_size(&m->frame[2]));
+        b->ops.told(b->arg, from, (enum bus_type)h->type, data, len);
     }
     return true;
+}
+
+void ask_heard(struct bus *b, const struct wire_header *h, const void *body, size_t len,
+               const char *key, const struct route *back)
+{
+    if (!take_told(b, h, body, len, key))
+        look_at(b, h, body, len, key, back);
 }
 
 bool ask_take(struct bsock *s)
@@ -181,8 +198,10 @@ bool ask_take(struct bsock *s)
         snprintf(key, sizeof key, "%s", user);
     if (rc < 0 || !user)
         bus_malformed(s->bus, key, rc < 0 ? rc : -EPROTO);
-    else if (!take_told(s->bus, &m, &h, key))
-        look_at(s->bus, &m, &h, key);
+    else
+        ask_heard(
+            s->bus, &h, zmq_msg_data(&m.frame[2]), zmq_msg_size(&m.frame[2]), key,
+            &(struct route){ .zmq = zmq_msg_data(&m.frame[0]), .nzmq = zmq_msg_size(&m.frame[0]) });
     bmsg_close(&m);
     return true;
 }
@@ -212,10 +231,9 @@ void bus_answer(struct bus_ask *ask, json_t *body)
         return;
     }
     if (may_have_answer(ask))
-        reply(ask->bus, ask->routing, ask->nrouting, &ask->header, 0, &text);
+        reply(ask->bus, &ask->back, &ask->header, 0, &text);
     else
-        refuse(ask->bus, ask->routing, ask->nrouting, &ask->header, -EPERM,
-               "you are not a member here any more");
+        refuse(ask->bus, &ask->back, &ask->header, -EPERM, "you are not a member here any more");
     text_free(&text);
     ask_free(ask);
 }
@@ -229,7 +247,7 @@ void bus_refuse(struct bus_ask *ask, int rc, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(e.text, sizeof e.text, fmt, ap);
         va_end(ap);
-        refuse(ask->bus, ask->routing, ask->nrouting, &ask->header, rc, e.text);
+        refuse(ask->bus, &ask->back, &ask->header, rc, e.text);
     }
     ask_free(ask);
 }

@@ -125,7 +125,7 @@ static int send_call(struct bus_call *c)
 
     if (!r->stranger)
         h.time = late > 0 ? (uint64_t)late : 1;
-    rc = bsock_send(r->dealer, NULL, 0, &h, &c->body);
+    rc = remote_send(r, &h, &c->body);
     if (rc < 0)
         return rc;
     text_free(&c->body);
@@ -261,7 +261,7 @@ int bus_tell(struct bus *b, const char *id, enum bus_type type, const void *data
         return -EMSGSIZE;
     if (b->closing || !r || !r->ready || !r->dealer)
         return -EHOSTUNREACH;
-    return bsock_send(r->dealer, NULL, 0, &h, &body) < 0 ? -EHOSTUNREACH : 0;
+    return remote_send(r, &h, &body) < 0 ? -EHOSTUNREACH : 0;
 }
 
 void bus_cancel(struct bus_call *call)

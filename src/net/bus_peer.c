@@ -54,7 +54,7 @@ static void send_ping(struct remote *r)
                              .request = b->next_request };
     struct text body;
 
-    if (text_of(&body, NULL) < 0)
+    if (text_of(&body, json_pack("{s:s}", "print", b->me->fingerprint)) < 0)
         return;
     r->ping_sent_ms = now_ms();
     if (bsock_send(r->dealer, NULL, 0, &h, &body) == 0) {
@@ -100,6 +100,7 @@ static void on_pong(struct remote *r, const struct wire_header *h, json_t *body)
 {
     const char *topic = json_string_value(json_object_get(body, "topic"));
     bool slow = now_ms() - r->ping_sent_ms > PING_SLOW_MS;
+    uint64_t wait;
 
     r->ping = 0;
     r->clock_ahead -= DRIFT_MS;
@@ -112,7 +113,8 @@ static void on_pong(struct remote *r, const struct wire_header *h, json_t *body)
         subscribe(r, topic);
         bsock_touch(r->dealer); /* what waited for this goes out */
         r->ping_wait_ms = 0;
-        ping_in(r, slow ? PING_SLOW_MS : PING_EVERY_MS);
+        wait = lane_take_up(r, json_object_get(body, "lane"));
+        ping_in(r, slow ? PING_SLOW_MS : wait ? wait : PING_EVERY_MS);
         return;
     }
     r->ping_wait_ms = r->ping_wait_ms ? 2 * r->ping_wait_ms : REFUSED_MIN_MS;
@@ -145,6 +147,27 @@ static bool take_dealer(struct bsock *s)
     }
     json_decref(body);
     return true;
+}
+
+void remote_answered(struct remote *r, const struct wire_header *h, const void *data, size_t len)
+{
+    json_t *body = NULL;
+    int rc = body_parse(data, len, &body);
+
+    if (rc < 0) {
+        bus_malformed(r->bus, r->info.id, rc);
+        return;
+    }
+    learn_clock(r, h);
+    call_answered(r, h, body);
+    json_decref(body);
+}
+
+int remote_send(struct remote *r, const struct wire_header *h, const struct text *body)
+{
+    if (r->lane && r->lane->at == LANE_UP)
+        return lane_send(r->lane, h, body);
+    return bsock_send(r->dealer, NULL, 0, h, body);
 }
 
 static void dealer_writable(struct bsock *s)
@@ -241,6 +264,7 @@ static int open_sockets(struct remote *r, struct oerr *e)
 
 static void close_sockets(struct remote *r)
 {
+    lane_close(r->lane);
     watch_close(r->watch, r->dealer);
     bsock_close(r->dealer, 0);
     bsock_close(r->sub, 0);
@@ -255,7 +279,7 @@ static int restart(struct remote *r, struct oerr *e)
     close_sockets(r);
     calls_end(r, false, -EHOSTUNREACH, "the connection was made anew before it answered");
     r->reopen = false;
-    r->ping = r->heard_seq = 0;
+    r->ping = r->heard_seq = r->lane_not_before = 0;
     r->clock_known = false;
     r->topic[0] = '\0';
     r->ready = r->stranger;
@@ -290,6 +314,7 @@ static void broke(struct remote *r)
 
 void remote_broke(struct remote *r, bool for_good)
 {
+    lane_close(r->lane);
     calls_end(r, false, -EHOSTUNREACH, "the connection broke before it answered");
     r->ready = r->stranger;
     if (for_good) {

@@ -8,11 +8,14 @@
  *   bus_peer.c   connections to peers, their clocks, what they publish
  *   bus_call.c   questions that we ask
  *   bus_ask.c    questions that we are asked
+ *   bus_lane.c   a connection between two core loops for what is asked and told
+ *   bus_lanes.c  which of these there are
  */
 #ifndef ONEOS_NET_BUS_PRIVATE_H
 #define ONEOS_NET_BUS_PRIVATE_H
 
 #include "net/bus.h"
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/rate.h"
 
@@ -24,7 +27,8 @@
     256 /* connections to the ROUTER beside those of members: each costs memory                    \
          */
 
-#define TOPIC 33 /* of publications to one peer: 32 hexadecimal digits and NUL */
+#define TOPIC             33 /* of publications to one peer: 32 hexadecimal digits and NUL */
+#define LANE_TICKET_BYTES (TOPIC - 1) /* the same form, and told to one peer too */
 
 /* A ZeroMQ socket on the loop. Freed when libuv has let go of it; zmq is NULL from bsock_close()
  * on. */
@@ -41,9 +45,34 @@ struct bsock {
 };
 
 struct allowed {
-    char id[ID_MAX], key[KEY_Z85], topic[TOPIC];
-    struct rate lost; /* log lines about publications that it does not take */
+    char id[ID_MAX], key[KEY_Z85], topic[TOPIC], ticket[TOPIC];
+    char print[FINGERPRINT]; /* of the key of its lanes; empty: it has none */
+    struct rate lanes;       /* that it makes to us */
+    struct rate lost;        /* log lines about publications that it does not take */
     UT_hash_handle by_id, by_key;
+};
+
+enum lane_at { LANE_CONNECTING, LANE_TICKET, LANE_SECURING, LANE_UP, LANE_CLOSED };
+
+/* See bus_lane.c. */
+struct lane {
+    struct bus *bus;
+    struct remote *remote;   /* whom we dialed; NULL: it was accepted */
+    char from[ID_MAX];       /* accepted: whose ticket it has shown; empty: none yet */
+    char key[KEY_Z85];       /* accepted: by this key it asks */
+    char print[FINGERPRINT]; /* of the key that it has to show */
+    char ticket[LANE_TICKET_BYTES];
+    size_t have; /* of the ticket */
+    uint64_t number;
+    enum lane_at at;
+    int fd, events;
+    struct tls *tls;
+    struct obuf in, out; /* received and not whole yet; to be sent */
+    uv_poll_t poll;
+    uv_timer_t late;
+    unsigned handles;
+    bool dirty;
+    struct lane *prev, *next, *prev_dirty, *next_dirty;
 };
 
 /* Somebody whom we ask: a peer, or a stranger for one question. See bus_peer.c. */
@@ -59,6 +88,8 @@ struct remote {
     bool clock_known;    /* by an answer, even a refusal */
     int64_t clock_ahead; /* its clock is at least this far ahead of ours */
     struct bsock *dealer, *sub, *watch;
+    struct lane *lane; /* NULL: none */
+    uint64_t lane_not_before;
     char topic[TOPIC];               /* empty: not subscribed yet */
     uint64_t heard_seq;              /* of the last publication heard, 0: none */
     uv_timer_t again;                /* next ping */
@@ -83,6 +114,12 @@ struct bus {
     uv_timer_t reopen_pub;
     bool closing;
     struct bsock *dirty;
+    struct tls_context *tls;
+    struct lane *lanes, *dirty_lanes;
+    uv_poll_t lane_poll;
+    uv_timer_t lane_pause;
+    int lane_fd;
+    uint16_t lane_port;
     uint8_t topic_secret[32];
     uint64_t seq, next_request;
     struct allowed *allowed_by_id, *allowed_by_key;
@@ -144,6 +181,7 @@ void bmsg_close(struct bmsg *m);
  * caller's. -EPROTO, -EPROTONOSUPPORT. */
 int bmsg_header(struct bmsg *m, unsigned frames, struct wire_header *h);
 int bmsg_body(struct bmsg *m, unsigned frames, json_t **body);
+int body_parse(const void *data, size_t len, json_t **body); /* -EPROTO: not a JSON object */
 void bus_malformed(struct bus *b, const char *from, int rc); /* one log line now and then */
 
 /* Lets go of a handle of libuv's; the bus is freed with the last. */
@@ -162,7 +200,19 @@ void watch_close(struct bsock *watch,
                  struct bsock *of); /* before `of` is closed; NULLs are allowed */
 
 /* ---- bus_ask.c ---- */
+
+/* Which way an answer goes: over a lane, or over the ROUTER. */
+struct route {
+    uint64_t lane;   /* its number; 0: none */
+    const void *zmq; /* else who asks, as the ROUTER knows it */
+    size_t nzmq;
+};
+
 bool ask_take(struct bsock *router);
+
+/* A question, or what is told, came from that key. */
+void ask_heard(struct bus *b, const struct wire_header *h, const void *body, size_t len,
+               const char *key, const struct route *back);
 void asks_orphan(struct bus *b);
 
 /* ---- bus_call.c ---- */
@@ -179,6 +229,30 @@ void remote_close(struct remote *r);
 struct remote *remote_find(struct bus *b, const char *id); /* NULL: none */
 void remotes_close(struct bus *b);
 void remote_broke(struct remote *r, bool for_good);
+void remote_answered(struct remote *r, const struct wire_header *h, const void *body, size_t len);
+
+/* Sends by its lane, or by its DEALER. 0 or -errno. */
+int remote_send(struct remote *r, const struct wire_header *h, const struct text *body);
+
+/* ---- bus_lane.c ---- */
+/* Takes the descriptor when it succeeds. r: it was dialed; NULL: accepted. */
+int lane_create(struct lane **out, struct bus *b, int fd, struct remote *r);
+void lane_close(struct lane *l);  /* NULL allowed */
+void lane_retire(struct lane *l); /* closes it in some seconds */
+void lane_touch(struct lane *l);
+void lane_work(struct lane *l); /* reads and sends what there is */
+/* 0; -EAGAIN: it is not up, or full; -ENOMEM: it broke. */
+int lane_send(struct lane *l, const struct wire_header *h, const struct text *body);
+
+/* ---- bus_lanes.c ---- */
+int lanes_open(struct bus *b, const char *listen, uint16_t port, struct oerr *e);
+void lanes_close(struct bus *b);
+void lanes_drop(struct bus *b, const char *id);                     /* those that it made to us */
+bool lane_admit(struct lane *l);                                    /* by its ticket */
+struct lane *lane_by_number(struct bus *b, uint64_t number);        /* NULL: it is gone */
+json_t *lane_offer(struct bus *b, struct allowed *a, json_t *ping); /* NULL: it wants none */
+/* Takes an offer up. 0; or it may be taken up in so many ms. */
+uint64_t lane_take_up(struct remote *r, json_t *offer);
 
 /* The row of a type in bus.c's table; NULL: there is none. */
 struct bus_type_row {

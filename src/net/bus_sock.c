@@ -67,9 +67,15 @@ void bus_pump(struct bus *b)
 {
     int budget = TURN_BUDGET;
 
-    while (b->dirty && budget > 0)
-        work(b->dirty, &budget);
-    if (b->dirty)
+    while ((b->dirty || b->dirty_lanes) && budget > 0) {
+        if (b->dirty_lanes) {
+            lane_work(b->dirty_lanes);
+            budget -= SOCK_BUDGET;
+        }
+        if (b->dirty)
+            work(b->dirty, &budget);
+    }
+    if (b->dirty || b->dirty_lanes)
         uv_idle_start(&b->idle, on_idle);
     else
         uv_idle_stop(&b->idle);
@@ -284,7 +290,12 @@ int bmsg_body(struct bmsg *m, unsigned frames, json_t **body)
 {
     zmq_msg_t *f = &m->frame[frames - 1];
 
-    *body = json_loadb(zmq_msg_data(f), zmq_msg_size(f), JSON_REJECT_DUPLICATES, NULL);
+    return body_parse(zmq_msg_data(f), zmq_msg_size(f), body);
+}
+
+int body_parse(const void *data, size_t len, json_t **body)
+{
+    *body = json_loadb(data, len, JSON_REJECT_DUPLICATES, NULL);
     if (json_is_object(*body))
         return 0;
     json_decref(*body);

@@ -18,4 +18,5 @@ libnet_a_SOURCES += src/net/link_stream.c
 libnet_a_SOURCES += src/net/tls.c src/net/tls.h src/net/tcp.c src/net/tcp.h
 libnet_a_SOURCES += src/net/bus.c src/net/bus_sock.c src/net/bus_auth.c src/net/bus_watch.c
 libnet_a_SOURCES += src/net/bus_peer.c src/net/bus_call.c src/net/bus_ask.c src/net/bus_private.h
+libnet_a_SOURCES += src/net/bus_lane.c src/net/bus_lanes.c
 libnet_a_SOURCES += src/net/link_user.c

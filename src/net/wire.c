@@ -51,3 +51,30 @@ int wire_decode(const uint8_t *p, size_t n, struct wire_header *h)
     h->time = rcur_uint(&c, 8);
     return c.bad || c.p != c.end || zero != 0 ? -EPROTO : 0;
 }
+
+void wire_frame_encode(const struct wire_header *h, size_t body, uint8_t out[WIRE_FRAME_HEAD])
+{
+    struct wcur c = { .p = out, .end = out + 4 };
+
+    wcur_uint(&c, WIRE_HEADER + body, 4);
+    wire_encode(h, out + 4);
+}
+
+int wire_frame_decode(const uint8_t *p, size_t n, struct wire_header *h, size_t *size)
+{
+    struct rcur c = { .p = p, .end = p + n };
+    size_t follows = (size_t)rcur_uint(&c, 4);
+    int rc;
+
+    if (c.bad)
+        return 0;
+    if (follows < WIRE_HEADER || follows > WIRE_HEADER + BUS_BODY_MAX)
+        return -EPROTO;
+    if (n < WIRE_FRAME_HEAD)
+        return 0;
+    rc = wire_decode(c.p, WIRE_HEADER, h);
+    if (rc < 0)
+        return rc;
+    *size = 4 + follows;
+    return n >= *size;
+}

@@ -138,6 +138,11 @@ check_PROGRAMS += tests/unit/test_bus_strangers
 TESTS += tests/unit/test_bus_strangers
 tests_unit_test_bus_strangers_SOURCES = tests/unit/test_bus_strangers.c
 tests_unit_test_bus_strangers_LDADD = $(NET_TEST_LIBS)
+
+check_PROGRAMS += tests/unit/test_bus_lanes
+TESTS += tests/unit/test_bus_lanes
+tests_unit_test_bus_lanes_SOURCES = tests/unit/test_bus_lanes.c
+tests_unit_test_bus_lanes_LDADD = $(NET_TEST_LIBS)
 check_PROGRAMS += tests/unit/test_link_hostile
 TESTS += tests/unit/test_link_hostile
 tests_unit_test_link_hostile_SOURCES = tests/unit/test_link_hostile.c
