@@ -133,6 +133,7 @@ static void on_signal(uv_signal_t *handle, int sig)
 
 static void *run_data(void *arg)
 {
+    heap_keep();
     loop_run(arg);
     return NULL;
 }
@@ -141,6 +142,7 @@ static int create_loops(struct daemon *d)
 {
     int rc = loop_create(&d->core);
 
+    heap_keep(); /* this is the core's thread */
     if (rc == 0)
         rc = loop_create(&d->data);
     if (rc < 0)

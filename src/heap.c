@@ -9,11 +9,20 @@
 
 #ifdef HAVE_JEMALLOC
 #include <jemalloc/jemalloc.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 /* jemalloc reads it at the start (jemalloc(3), TUNING). One arena, since one thread allocates
- * most; and no large pieces kept per thread: most threads wait, and never need them again. */
-const char *malloc_conf = "narenas:1,tcache_max:4096";
+ * most; and only threads that ask for it keep pieces of their own: most threads wait, and each would
+ * hold some 30 KiB. */
+const char *malloc_conf = "narenas:1,tcache:false,tcache_max:4096";
+
+void heap_keep(void)
+{
+    bool yes = true;
+
+    mallctl("thread.tcache.enabled", NULL, NULL, &yes, sizeof yes);
+}
 
 void heap_trim(void)
 {
@@ -25,6 +34,10 @@ void heap_trim(void)
 
 #else
 #include <malloc.h>
+
+void heap_keep(void)
+{
+}
 
 void heap_trim(void)
 {

@@ -244,9 +244,13 @@ int tls_handshake(struct tls *t, struct oerr *e)
         rc = tls_flush(t);
         return rc == 0 ? -EAGAIN : rc;
     }
-    out = realloc(t->out, t->out_bytes);
+    out = malloc(t->out_bytes); /* realloc() would touch memory that nothing was written to */
     if (!out)
         return oerr_set(e, -ENOMEM, "no memory for its buffer");
+    t->end -= t->begin;
+    memcpy(out, t->out + t->begin, t->end);
+    t->begin = 0;
+    free(t->out);
     t->out = out;
     t->cap = t->out_bytes;
     return 0;
