@@ -31,7 +31,7 @@
 #define OUT_MAX     (32 * 1024 * 1024) /* more is not taken: the other side does not read */
 #define PIECE       (16 * 1024)
 #define TURN_BYTES  (256 * 1024) /* read before others have their turn */
-#define BUFFER_KEPT (64 * 1024)  /* of one that is empty */
+#define BUFFER_KEPT 4096         /* of one that is empty */
 
 static void on_poll(uv_poll_t *h, int status, int events);
 

@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <string.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -154,7 +153,7 @@ json_t *lane_offer(struct bus *b, struct allowed *a, json_t *ping)
 {
     const char *print = json_string_value(json_object_get(ping, "print"));
 
-    if (getenv("NOLANE") || !print || strlen(print) != FINGERPRINT - 1)
+    if (!print || strlen(print) != FINGERPRINT - 1)
         return NULL;
     strcpy(a->print, print);
     return json_pack("{s:i, s:s, s:s}", "port", b->lane_port, "ticket", a->ticket, "print",

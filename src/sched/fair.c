@@ -33,21 +33,25 @@ static void rebase(const struct fair *f, struct fair_account *a)
 
 void fair_init(struct fair *f, uint64_t half_life_ms, uint64_t now_us)
 {
-    f->rate = log(2) / ((double)half_life_ms * 1000);
+    f->rate = M_LN2 / ((double)half_life_ms * 1000);
     f->base_us = now_us;
     fair_time(f, now_us);
 }
 
 void fair_time(struct fair *f, uint64_t now_us)
 {
-    double since = (double)now_us - (double)f->base_us;
-
     f->now_us = now_us;
-    if (fabs(f->rate * since) > REBASE) {
+    if (fabs(f->rate * ((double)now_us - (double)f->base_us)) > REBASE)
         f->base_us = now_us;
-        since = 0;
-    }
-    f->weight = exp(f->rate * since);
+    f->weight = 0;
+}
+
+/* Only when it is asked for: most times that pass are those of an idle system. */
+static double weight_now(struct fair *f)
+{
+    if (f->weight == 0)
+        f->weight = exp(f->rate * ((double)f->now_us - (double)f->base_us));
+    return f->weight;
 }
 
 void fair_start(const struct fair *f, struct fair_account *a, unsigned cpu_milli, uint64_t start_us)
@@ -75,11 +79,11 @@ void fair_end(const struct fair *f, struct fair_account *a, unsigned cpu_milli, 
         a->begun = a->cores = 0;
 }
 
-double fair_use(const struct fair *f, struct fair_account *a)
+double fair_use(struct fair *f, struct fair_account *a)
 {
     double us;
 
     rebase(f, a);
-    us = (a->ended - a->begun / f->rate) / f->weight + a->cores / f->rate;
+    us = (a->ended - a->begun / f->rate) / weight_now(f) + a->cores / f->rate;
     return (us > 0 ? us / 1e6 : 0) + a->cores / 1000 * FAIR_AHEAD_MS;
 }

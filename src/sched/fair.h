@@ -16,8 +16,8 @@
 struct fair {
     double rate; /* of fading, per us */
     uint64_t base_us, now_us;
-    double
-        weight; /* of what is used now, beside what was used at base_us: e^(rate * (now - base)) */
+    double weight; /* of what is used now, beside what was used at base_us: e^(rate * (now - base));
+                      0: not computed yet */
 };
 
 struct fair_account {
@@ -40,6 +40,6 @@ void fair_past(const struct fair *f, struct fair_account *a, unsigned cpu_milli,
                uint64_t end_us);
 
 /* Core-milliseconds now: smaller is first. */
-double fair_use(const struct fair *f, struct fair_account *a);
+double fair_use(struct fair *f, struct fair_account *a);
 
 #endif

@@ -279,7 +279,9 @@ struct ahead {
 
 static double share_of(const struct sched *s, const struct job_node *j)
 {
-    return s->opt.fair ? fair_use(&s->fair, &j->user->use) : 0;
+    struct fair now = s->fair;
+
+    return s->opt.fair ? fair_use(&now, &j->user->use) : 0;
 }
 
 static int priority_of(const struct job_node *j)
