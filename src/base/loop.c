@@ -112,3 +112,8 @@ void loop_post(struct loop *l, struct task *t)
     if (first)
         uv_async_send(&l->wake);
 }
+
+void loop_beat(uv_timer_t *timer, uv_timer_cb cb, unsigned period_ms)
+{
+    uv_timer_start(timer, cb, period_ms - uv_now(timer->loop) % period_ms, period_ms);
+}

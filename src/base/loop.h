@@ -31,6 +31,11 @@ uv_loop_t *loop_uv(struct loop *l);
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l); /* any thread */
 
+/* Starts a timer that is due at the next whole multiple of the period, and so on. Its callback calls
+ * this again, since a timer that is late would stay late: so all that is done now and then is done
+ * together, and the loop of an idle daemon wakes less often. */
+void loop_beat(uv_timer_t *timer, uv_timer_cb cb, unsigned period_ms);
+
 /* Has t->run(t) called on the loop's thread, in the order of posting. Any thread; never runs it
  * from inside the call. t belongs to the loop until it runs, and must not be posted meanwhile. */
 void loop_post(struct loop *l, struct task *t);

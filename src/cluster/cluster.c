@@ -225,6 +225,7 @@ static void on_beat(uv_timer_t *timer)
 {
     struct cluster *c = container_of(timer, struct cluster, beat);
 
+    loop_beat(timer, on_beat, BEAT_MS);
     json_decref(c->mine->load);
     c->mine->load = sysinfo_load(&c->cpu, c->me->dir);
     publish_beat(c);

@@ -307,7 +307,7 @@ static void pace(struct replica *r)
     if (ms == r->pace_ms)
         return;
     r->pace_ms = ms;
-    uv_timer_start(&r->tick, on_tick, ms, ms);
+    loop_beat(&r->tick, on_tick, ms);
 }
 
 void replica_settle(struct replica *r)
@@ -346,6 +346,7 @@ static void on_tick(uv_timer_t *timer)
 {
     struct replica *r = container_of(timer, struct replica, tick);
 
+    loop_beat(timer, on_tick, r->pace_ms);
     replica_enter(r);
     if (r->wipe)
         wipe(r);

@@ -254,6 +254,7 @@ static void on_timer(uv_timer_t *timer)
     uint64_t now = now_ms();
     bool blind = is_blind(s);
 
+    loop_beat(timer, on_timer, LOOK_MS);
     if (leader_known(s))
         s->leader_ms = now;
     else if (now - s->leader_ms >= SERVICE_LEASE_MS)
@@ -291,7 +292,7 @@ int services_create(struct services **out, struct loop *core, struct replica *re
         return rc;
     }
     uv_timer_init(loop_uv(core), &s->timer);
-    uv_timer_start(&s->timer, on_timer, LOOK_MS, LOOK_MS);
+    loop_beat(&s->timer, on_timer, LOOK_MS);
     *out = s;
     return 0;
 }

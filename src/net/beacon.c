@@ -202,7 +202,10 @@ static void on_timer(uv_timer_t *t)
     struct beacon *b = t->data;
 
     send_all(b);
-    uv_timer_start(t, on_timer, b->sent < ARRAY_SIZE(start) ? start[b->sent] : EVERY_MS, 0);
+    if (b->sent < ARRAY_SIZE(start))
+        uv_timer_start(t, on_timer, start[b->sent], 0);
+    else
+        loop_beat(t, on_timer, EVERY_MS);
     b->sent++;
 }
 

@@ -209,8 +209,10 @@ static void receive(struct lane *l)
 
     for (size_t all = 0; all < TURN_BYTES; all += (size_t)n) {
         n = tls_read(l->tls, piece, sizeof piece);
-        if (n == -EAGAIN)
+        if (n == -EAGAIN) {
+            l->readable = false;
             return;
+        }
         if (n > 0)
             obuf_put(&l->in, piece, (size_t)n);
         if (n <= 0 || l->in.bad) {
@@ -226,7 +228,8 @@ static void receive(struct lane *l)
 void lane_work(struct lane *l)
 {
     clean(l);
-    receive(l);
+    if (l->readable)
+        receive(l);
     if (l->at == LANE_UP)
         flush(l);
 }
@@ -254,6 +257,7 @@ static void secure(struct lane *l)
         return;
     }
     l->at = LANE_UP;
+    l->readable = true;
     uv_timer_stop(&l->late);
     lane_touch(l);
     if (l->remote)
@@ -311,7 +315,8 @@ static void on_poll(uv_poll_t *h, int status, int events)
 {
     struct lane *l = h->data;
 
-    (void)events;
+    if (events & UV_READABLE)
+        l->readable = true;
     if (l->at == LANE_CONNECTING)
         connected(l);
     else if (status < 0)

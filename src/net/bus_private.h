@@ -71,7 +71,7 @@ struct lane {
     uv_poll_t poll;
     uv_timer_t late;
     unsigned handles;
-    bool dirty;
+    bool dirty, readable; /* readable: it, or OpenSSL, may hold something */
     struct lane *prev, *next, *prev_dirty, *next_dirty;
 };
 

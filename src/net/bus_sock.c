@@ -125,13 +125,13 @@ static const struct option common[] = {
     { ZMQ_RCVHWM, 64 },          { ZMQ_SNDHWM, 65536 },
 };
 
-/* Heartbeats notice a dead peer in 3 s even when TCP does not; who connected sends them, and tells
- * the other side to expect them. A broken connection is tried anew after 100 ms, at last once a
- * second. */
+/* Heartbeats notice a dead peer in 5 s even when TCP does not (each wakes two threads, so they are
+ * not sent more often); who connected sends them, and tells the other side to expect them. A broken
+ * connection is tried anew after 100 ms, at last once a second. */
 static const struct option connecting[] = {
-    { ZMQ_HEARTBEAT_IVL, 1000 },
+    { ZMQ_HEARTBEAT_IVL, 2000 },
     { ZMQ_HEARTBEAT_TIMEOUT, 3000 },
-    { ZMQ_HEARTBEAT_TTL, 3000 },
+    { ZMQ_HEARTBEAT_TTL, 6000 },
 };
 
 void bsock_set(struct bsock *s, int option, int value)

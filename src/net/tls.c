@@ -32,7 +32,7 @@ struct tls {
     size_t out_bytes; /* once it is secure */
     int fd;
     int io_error;
-    bool unknown, eof;
+    bool unknown, eof, drained; /* drained: the last recv() left nothing in the socket */
     bool (*known)(void *arg, const char *fingerprint);
     void *arg;
     char *out;
@@ -61,9 +61,15 @@ static int bio_read(BIO *b, char *p, int n)
     ssize_t got;
 
     BIO_clear_retry_flags(b);
+    if (t->drained) { /* what comes later is told by poll(2): spares a call for each message */
+        t->drained = false;
+        BIO_set_retry_read(b);
+        return -1;
+    }
     do
         got = recv(t->fd, p, (size_t)n, 0);
     while (got < 0 && errno == EINTR);
+    t->drained = got > 0 && got < n;
     if (got < 0 && errno == EAGAIN)
         BIO_set_retry_read(b);
     else if (got < 0)

@@ -85,6 +85,7 @@ static void on_step(uv_timer_t *timer)
 
 static void on_look(uv_timer_t *timer)
 {
+    loop_beat(timer, on_look, LOOK_MS);
     feed_loads(container_of(timer, struct scheduler, look));
 }
 
@@ -155,7 +156,7 @@ static int start(void *arg, uint64_t epoch, struct oerr *e)
         stop(s);
         return oerr_set(e, rc, "the scheduler cannot read the jobs: %s", strerror(-rc));
     }
-    uv_timer_start(&s->look, on_look, LOOK_MS, LOOK_MS);
+    loop_beat(&s->look, on_look, LOOK_MS);
     scheduler_wake(s);
     return 0;
 }
