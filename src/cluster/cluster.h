@@ -85,6 +85,7 @@ int cluster_ask(struct cluster *c, const char *id, enum bus_type type, json_t *b
 
 /* Tells a member; it may get lost. See bus_tell. */
 void cluster_tell(struct cluster *c, const char *id, const void *data, size_t len);
+void cluster_push(struct cluster *c); /* see bus_push */
 
 const struct member *cluster_members(const struct cluster *c);
 bool cluster_reachable(const struct cluster *c,

@@ -32,6 +32,11 @@ void cluster_tell(struct cluster *c, const char *id, const void *data, size_t le
     bus_tell(c->bus, id, BUS_CONSENSUS, data, len);
 }
 
+void cluster_push(struct cluster *c)
+{
+    bus_push(c->bus);
+}
+
 const struct member *cluster_members(const struct cluster *c)
 {
     return c->member;

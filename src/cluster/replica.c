@@ -130,7 +130,10 @@ static void env_send(void *env, uint64_t node, const char *id, const void *messa
 
 static void env_committed(void *env, uint64_t index, const void *data, size_t len)
 {
-    registry_committed(((struct replica *)env)->registry, index, data, len);
+    struct replica *r = env;
+
+    r->news = true;
+    registry_committed(r->registry, index, data, len);
 }
 
 /* What cannot be written now stays queued; replica_settle() tries again with the ticks. */
@@ -152,8 +155,12 @@ static void env_flush(void *env)
 {
     struct replica *r = env;
 
-    if (!r->asked) /* nothing of ours could go out together with the news: another one waits */
+    if (!r->asked) { /* nothing of ours could go out together with the news: another one waits */
         consensus_spread(r->consensus);
+        if (r->news && consensus_is_leader(r->consensus))
+            cluster_push(r->cluster);
+    }
+    r->news = false;
     flush(r);
 }
 

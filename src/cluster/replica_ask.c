@@ -126,13 +126,17 @@ static int ask_leader(struct replica *r, struct asked *a, const char *leader, st
     uint64_t now = now_ms();
     unsigned left = a->deadline > now ? (unsigned)(a->deadline - now) : 1;
     json_t *body;
+    int rc;
 
     if (a->cmd)
         body = json_pack("{s:s, s:s, s:b}", "do", "submit", "cmd", a->text, "later", a->later);
     else
         body = json_pack("{s:s}", "do", "barrier");
-    return cluster_ask(r->cluster, leader, BUS_REGISTRY, body,
-                       left < ATTEMPT_MS ? left : ATTEMPT_MS, on_answer, t, NULL);
+    rc = cluster_ask(r->cluster, leader, BUS_REGISTRY, body, left < ATTEMPT_MS ? left : ATTEMPT_MS,
+                     on_answer, t, NULL);
+    if (rc == 0 && HASH_COUNT(r->asked) == 1)
+        cluster_push(r->cluster); /* alone it need not wait for company */
+    return rc;
 }
 
 static void try(struct replica *r, struct asked *a)

@@ -70,6 +70,7 @@ struct replica {
     uv_timer_t tick, soon;
     unsigned pace_ms; /* between ticks */
     bool timer, closing;
+    bool news; /* something was committed since the last flush */
     bool in_event;
     bool flushing;      /* the state tells what was applied */
     bool look;          /* formation has something new to look at */

@@ -122,6 +122,10 @@ void bus_cancel(struct bus_call *call); /* done will not be called */
  * or full of what it does not take; -EMSGSIZE. */
 int bus_tell(struct bus *b, const char *id, enum bus_type type, const void *data, size_t len);
 
+/* Sends what was told and asked until now, as far as that goes at once; else it goes when the loop
+ * has done what it is at. */
+void bus_push(struct bus *b);
+
 void bus_answer(struct bus_ask *ask, json_t *body); /* takes the reference */
 void bus_refuse(struct bus_ask *ask, int rc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

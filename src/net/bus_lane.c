@@ -144,7 +144,8 @@ int lane_send(struct lane *l, const struct wire_header *h, const struct text *bo
     return -ENOMEM;
 }
 
-static void flush(struct lane *l)
+/* 0: all is on its way; -EAGAIN: the socket is full; else it broke. */
+static int send_out(struct lane *l)
 {
     size_t done = 0;
     ssize_t took;
@@ -157,12 +158,29 @@ static void flush(struct lane *l)
         } while (took > 0 && done < l->out.len);
         rc = took < 0 ? (int)took : tls_flush(l->tls);
     } while (rc == 0 && done < l->out.len);
-    if (rc < 0 && rc != -EAGAIN) {
-        broken(l, strerror(-rc));
-        return;
-    }
     consumed(&l->out, done);
-    want(l, UV_READABLE | (rc == -EAGAIN ? UV_WRITABLE : 0));
+    return rc;
+}
+
+static void flush(struct lane *l)
+{
+    int rc = send_out(l);
+
+    if (rc < 0 && rc != -EAGAIN)
+        broken(l, strerror(-rc));
+    else
+        want(l, UV_READABLE | (rc == -EAGAIN ? UV_WRITABLE : 0));
+}
+
+/* It stays dirty: what went wrong is found, and told, when the loop comes to it. */
+void bus_push(struct bus *b)
+{
+    struct lane *l;
+
+    DL_FOREACH2 (b->dirty_lanes, l, next_dirty) {
+        if (l->out.len > 0)
+            (void)send_out(l);
+    }
 }
 
 /* ---- receiving */

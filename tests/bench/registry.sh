@@ -135,8 +135,8 @@ registry_rows()
         "$(middle etcd.follower.median_us)" SMALLER '>= 1' us
     more=$(calc "$(middle ours.follower.median_us) - $(middle ours.alone.median_us)")
     their_more=$(calc "$(middle etcd.follower.median_us) - $(middle etcd.alone.median_us)")
-    row '  what the follower adds' "$more" 'a round trip of our bus' "$(middle ours.ping.median_us)" TIMES '<= 1' us
-    row '' "$more" 'a round trip, every millisecond' "$(middle ours.rare_ping.median_us)" TIMES '<= 1' us
+    row '  what the follower adds' "$more" 'a round trip: a put that is refused' "$(middle ours.ping.median_us)" TIMES '<= 1' us
+    row '' "$more" 'the same, every millisecond' "$(middle ours.rare_ping.median_us)" TIMES '<= 1' us
     versus '' "$more" 'what a follower adds, etcd' "$their_more" TIMES - us
     versus 'linearizable reads, 64 outstanding' "$(middle ours.lread.rate)" 'etcd, its leader' \
         "$(middle etcd.lread.rate)" LARGER '>= 1' /s

@@ -116,19 +116,31 @@ void do_lread(void *arg, int n, char **words)
              begin_lread);
 }
 
-/* ---- a round trip of the bus, to compare with */
+/* ---- a round trip to compare with: the leader is brought a put, reads it, and refuses it at once,
+ * since its schema is none that it knows */
 
-static void on_pong(void *arg, int rc, json_t *body, const char *text)
+#define NO_SCHEMA 999999
+
+static void on_refused(void *arg, int rc, json_t *body, const char *text)
 {
-    on_answer(arg, rc, body, text);
+    on_answer(arg, rc == -EPROTONOSUPPORT ? 0 : -EPROTO, body, text);
 }
 
 static int begin_ping(void *arg, struct pace *p, void *token)
 {
     struct asked_for *a = asked_new(arg, p, token);
+    char value[VALUE + 1], cmd[VALUE + 256];
 
-    return asked_begun(a, cluster_ask(a->n->cluster, a->n->peer, BUS_PING, json_object(),
-                                      DEADLINE_MS, on_pong, a, NULL));
+    memset(value, 'a', VALUE);
+    value[VALUE] = '\0';
+    snprintf(cmd, sizeof cmd,
+             "{\"key\":\"key%u\",\"value\":\"%s\",\"v\":%d,\"cmd\":\"kv.put\",\"at_us\":"
+             "1795000000000000,\"from\":[\"%s.1795000000000000\",100000,100000]}",
+             pace_random(p) % KEYS, value, NO_SCHEMA, a->n->peer);
+    return asked_begun(
+        a, cluster_ask(a->n->cluster, a->n->peer, BUS_REGISTRY,
+                       json_pack("{s:s, s:s, s:b}", "do", "submit", "cmd", cmd, "later", 0),
+                       DEADLINE_MS, on_refused, a, NULL));
 }
 
 void do_ping(void *arg, int n, char **words)
