@@ -114,9 +114,9 @@ struct allowed *auth_by_id(struct bus *b, const char *id)
     return a;
 }
 
-/* Topic and ticket are derived, not random, so that a peer that is disallowed and allowed again
- * keeps them; from a secret of this bus, so that nobody knows another's. */
-static int make_secrets(struct bus *b, struct allowed *a)
+/* Derived, not random, so that a peer that is disallowed and allowed again keeps its topic; from a
+ * secret of this bus, so that nobody can subscribe to another's. */
+static int make_topic(struct bus *b, struct allowed *a)
 {
     uint8_t input[sizeof b->topic_secret + KEY_Z85], hash[32];
     size_t n = sizeof hash;
@@ -125,10 +125,8 @@ static int make_secrets(struct bus *b, struct allowed *a)
     memcpy(input + sizeof b->topic_secret, a->key, KEY_Z85);
     if (EVP_Q_digest(NULL, "SHA256", NULL, input, sizeof input, hash, &n) != 1)
         return -ENOMEM;
-    for (int at = 0; at < 16; at++) {
+    for (int at = 0; at < 16; at++)
         sprintf(a->topic + 2 * at, "%02x", hash[at]);
-        sprintf(a->ticket + 2 * at, "%02x", hash[16 + at]);
-    }
     return 0;
 }
 
@@ -156,7 +154,7 @@ int bus_allow(struct bus *b, const char *id, const char *curve_public)
     strcpy(a->key, curve_public);
     a->lanes = (struct rate){ .gap_ms = 1000, .burst = 8 };
     a->lost = (struct rate){ .gap_ms = 10000, .burst = 1 };
-    if (make_secrets(b, a) < 0) {
+    if (make_topic(b, a) < 0 || lane_ticket(a) < 0) {
         free(a);
         return -ENOMEM;
     }

@@ -140,11 +140,12 @@ void calls_flush(struct remote *r)
     while (r->waiting) {
         if (send_call(r->waiting) == 0)
             continue;
-        if (!r->stranger) { /* the connection is gone or full: find out by a ping when there is room
-                             */
+        if (!r->stranger &&
+            !r->lane) { /* it is gone or full: a ping finds out when there is room */
             r->ready = false;
             r->ping = 0;
             r->ping_due = true;
+            bsock_touch(r->dealer);
         }
         return;
     }

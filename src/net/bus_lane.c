@@ -9,7 +9,8 @@
  * and what is told one way, answers the other; each message is a frame (wire.c).
  *
  * Invariants: before the loop sleeps, all that was put into a lane was sent, or its socket is
- * watched for room, and nothing that was received is left, in OpenSSL's buffer either. Closing
+ * watched for room; and nothing that was received is left, in OpenSSL's buffer either, unless its
+ * answers are not taken. Closing
  * happens once; the memory stays until libuv has let go of it, so that callers may look at `at`.
  */
 #include "net/bus_private.h"
@@ -25,9 +26,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LATE_MS     5000               /* it is up within */
-#define SILENT_MS   3000               /* what was sent and is not acknowledged breaks it */
-#define ALIVE_S     10                 /* an idle one asks whether the other side is there */
+#define LATE_MS     5000  /* it is up within */
+#define SILENT_MS   10000 /* what is not taken breaks it; who is gone, ZeroMQ finds sooner */
+#define ALIVE_S     10    /* an idle one asks whether the other side is there */
+#define OUT_PAUSE   (8 * 1024 * 1024)  /* of answers: no more questions are read */
 #define OUT_MAX     (32 * 1024 * 1024) /* more is not taken: the other side does not read */
 #define PIECE       (16 * 1024)
 #define TURN_BYTES  (256 * 1024) /* read before others have their turn */
@@ -63,12 +65,59 @@ void lane_touch(struct lane *l)
     DL_APPEND2(l->bus->dirty_lanes, l, prev_dirty, next_dirty);
 }
 
-/* The next one: somebody waits for the answer that is in it. */
+/* The next one: somebody waits for the answer that is in it. While it is worked off itself, what it
+ * has to send goes anyway, and others shall have their turn. */
 static void touch_first(struct lane *l)
 {
+    if (l->working)
+        return;
     clean(l);
     l->dirty = true;
     DL_PREPEND2(l->bus->dirty_lanes, l, prev_dirty, next_dirty);
+}
+
+static size_t backlog(const struct lane *l)
+{
+    return l->out.len - l->sent;
+}
+
+/* Who does not take its answers is not asked for more questions meanwhile. What we dialed is always
+ * read, so no two can wait for each other. */
+static bool held_up(const struct lane *l)
+{
+    return !l->remote && backlog(l) > OUT_PAUSE;
+}
+
+static void give_back(struct obuf *b)
+{
+    b->len = 0;
+    if (b->cap > BUFFER_KEPT)
+        obuf_free(b);
+}
+
+/* 0: all is on its way; -EAGAIN: the socket is full; else it broke. */
+static int send_out(struct lane *l)
+{
+    struct obuf *out = &l->out;
+    ssize_t took;
+    int rc;
+
+    do {
+        do {
+            took = tls_write(l->tls, out->p + l->sent, backlog(l));
+            l->sent += took > 0 ? (size_t)took : 0;
+        } while (took > 0 && backlog(l) > 0);
+        rc = took < 0 ? (int)took : tls_flush(l->tls);
+    } while (rc == 0 && backlog(l) > 0);
+    if (backlog(l) == 0) {
+        give_back(out);
+        l->sent = 0;
+    } else if (l->sent > out->len / 2) { /* not each time: it may be much */
+        out->len -= l->sent;
+        memmove(out->p, out->p + l->sent, out->len);
+        l->sent = 0;
+    }
+    return rc;
 }
 
 void lane_close(struct lane *l)
@@ -76,8 +125,8 @@ void lane_close(struct lane *l)
     if (!l || l->at == LANE_CLOSED)
         return;
     clean(l);
-    if (l->at == LANE_UP && l->out.len > 0)
-        (void)tls_flush(l->tls); /* an answer of a bus that stops */
+    if (l->at == LANE_UP && !l->remote)
+        (void)send_out(l); /* an answer of a bus that stops; no question, whose end was told */
     l->at = LANE_CLOSED;
     DL_DELETE(l->bus->lanes, l);
     if (l->remote)
@@ -115,22 +164,17 @@ static void want(struct lane *l, int events)
 
 /* ---- sending */
 
-/* Drops what was taken from the front. */
-static void consumed(struct obuf *b, size_t n)
-{
-    b->len -= n;
-    if (b->len > 0)
-        memmove(b->p, b->p + n, b->len);
-    else if (b->cap > BUFFER_KEPT)
-        obuf_free(b);
-}
-
 int lane_send(struct lane *l, const struct wire_header *h, const struct text *body)
 {
     uint8_t head[WIRE_FRAME_HEAD];
 
-    if (l->at != LANE_UP || (l->out.len > 0 && l->out.len + body->len > OUT_MAX))
+    if (l->at != LANE_UP)
         return -EAGAIN;
+    if (backlog(l) > 0 && backlog(l) + body->len > OUT_MAX) {
+        if (!l->remote)
+            broken(l, "it does not take its answers"); /* so that who asked hears of it */
+        return -EAGAIN;
+    }
     wire_frame_encode(h, body->len, head);
     obuf_put(&l->out, head, sizeof head);
     obuf_put(&l->out, body->p, body->len);
@@ -144,24 +188,6 @@ int lane_send(struct lane *l, const struct wire_header *h, const struct text *bo
     return -ENOMEM;
 }
 
-/* 0: all is on its way; -EAGAIN: the socket is full; else it broke. */
-static int send_out(struct lane *l)
-{
-    size_t done = 0;
-    ssize_t took;
-    int rc;
-
-    do {
-        do {
-            took = tls_write(l->tls, l->out.p + done, l->out.len - done);
-            done += took > 0 ? (size_t)took : 0;
-        } while (took > 0 && done < l->out.len);
-        rc = took < 0 ? (int)took : tls_flush(l->tls);
-    } while (rc == 0 && done < l->out.len);
-    consumed(&l->out, done);
-    return rc;
-}
-
 static void flush(struct lane *l)
 {
     int rc = send_out(l);
@@ -169,7 +195,9 @@ static void flush(struct lane *l)
     if (rc < 0 && rc != -EAGAIN)
         broken(l, strerror(-rc));
     else
-        want(l, UV_READABLE | (rc == -EAGAIN ? UV_WRITABLE : 0));
+        want(l, (held_up(l) ? 0 : UV_READABLE) | (rc == -EAGAIN ? UV_WRITABLE : 0));
+    if (rc == 0 && l->remote && l->remote->waiting)
+        bsock_touch(l->remote->dealer); /* questions waited for room */
 }
 
 /* It stays dirty: what went wrong is found, and told, when the loop comes to it. */
@@ -177,8 +205,9 @@ void bus_push(struct bus *b)
 {
     struct lane *l;
 
-    DL_FOREACH2 (b->dirty_lanes, l, next_dirty) {
-        if (l->out.len > 0)
+    DL_FOREACH2(b->dirty_lanes, l, next_dirty)
+    {
+        if (backlog(l) > 0)
             (void)send_out(l);
     }
 }
@@ -193,13 +222,13 @@ static void take(struct lane *l, const struct wire_header *h, const void *body, 
         ask_heard(l->bus, h, body, len, l->key, &(struct route){ .lane = l->number });
 }
 
-/* All whole frames of what was received. False: the lane is closed. */
+/* All whole frames of what was received. False: the lane is closed, or held up. */
 static bool take_frames(struct lane *l)
 {
     size_t done = 0;
     int rc = 0;
 
-    while (l->at == LANE_UP) {
+    while (l->at == LANE_UP && !held_up(l)) {
         struct wire_header h;
         const uint8_t *p = (const uint8_t *)l->in.p + done;
         size_t size;
@@ -216,16 +245,21 @@ static bool take_frames(struct lane *l)
     }
     if (l->at != LANE_UP)
         return false;
-    consumed(&l->in, done);
-    return true;
+    l->in.len -= done;
+    if (l->in.len == 0)
+        give_back(&l->in);
+    else if (done > 0)
+        memmove(l->in.p, l->in.p + done, l->in.len);
+    return !held_up(l);
 }
 
 static void receive(struct lane *l)
 {
     char piece[PIECE];
+    bool go_on = take_frames(l); /* which it was held up with */
     ssize_t n;
 
-    for (size_t all = 0; all < TURN_BYTES; all += (size_t)n) {
+    for (size_t all = 0; go_on && all < TURN_BYTES; all += (size_t)n) {
         n = tls_read(l->tls, piece, sizeof piece);
         if (n == -EAGAIN) {
             l->readable = false;
@@ -237,19 +271,22 @@ static void receive(struct lane *l)
             broken(l, n == 0 ? "closed by the peer" : n < 0 ? strerror((int)-n) : "out of memory");
             return;
         }
-        if (!take_frames(l))
-            return;
+        go_on = take_frames(l);
     }
-    lane_touch(l); /* OpenSSL may hold more than the socket tells of */
 }
 
+/* What is left, in OpenSSL's buffer too, which no poll tells of, waits for the lane's next turn. */
 void lane_work(struct lane *l)
 {
     clean(l);
+    l->working = true;
     if (l->readable)
         receive(l);
+    l->working = false;
     if (l->at == LANE_UP)
         flush(l);
+    if (l->at == LANE_UP && l->readable && !held_up(l))
+        lane_touch(l);
 }
 
 /* ---- becoming of use */
@@ -276,7 +313,8 @@ static void secure(struct lane *l)
     }
     l->at = LANE_UP;
     l->readable = true;
-    uv_timer_stop(&l->late);
+    if (l->remote || lane_welcome(l))
+        uv_timer_stop(&l->late);
     lane_touch(l);
     if (l->remote)
         bsock_touch(l->remote->dealer);
@@ -329,6 +367,14 @@ static void take_ticket(struct lane *l)
         broken(l, "its ticket is no member's");
 }
 
+/* libuv calls every error of a socket EBADF. */
+static void failed(struct lane *l, int status)
+{
+    int rc = tcp_connected(l->fd);
+
+    broken(l, rc < 0 ? strerror(-rc) : uv_strerror(status));
+}
+
 static void on_poll(uv_poll_t *h, int status, int events)
 {
     struct lane *l = h->data;
@@ -338,7 +384,7 @@ static void on_poll(uv_poll_t *h, int status, int events)
     if (l->at == LANE_CONNECTING)
         connected(l);
     else if (status < 0)
-        broken(l, uv_strerror(status));
+        failed(l, status);
     else if (l->at == LANE_TICKET)
         take_ticket(l);
     else if (l->at == LANE_SECURING)
@@ -351,6 +397,8 @@ static void on_late(uv_timer_t *t)
 {
     struct lane *l = t->data;
 
+    if (l->at == LANE_UP && lane_welcome(l))
+        return; /* let in again */
     broken(l, l->at == LANE_UP ? "it is no member's any more" : "it was not up in time");
 }
 

@@ -3,8 +3,8 @@
  *
  * A lane is offered over the bus, where CURVE has shown who is who: a ping tells the fingerprint of
  * the asker's TLS key, its answer the port, a ticket and the fingerprint of the answerer. The
- * ticket is told to that member only and goes ahead of TLS, so that strangers cost no handshake; it
- * is no secret on the wire, the keys decide. Where no lane can be made (an older daemon, a
+ * ticket is told to that member only, is good for one lane, and goes ahead of TLS, so that
+ * strangers cost no handshake; the keys decide. Where no lane can be made (an older daemon, a
  * firewall), all goes over ZeroMQ; with the next ping that was answered it is tried again.
  *
  * Who is taken off the allow-list is refused what it asks from then on, as on the ROUTER, and loses
@@ -17,6 +17,8 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,6 +28,7 @@
 #define EACH_MAX    4    /* of one member; the oldest gives way */
 #define REDIAL_MS   1000 /* at least between two dials of one member */
 #define PAUSE_MS    1000 /* without descriptors */
+#define ACCEPT_MAX  64   /* at a time */
 
 static void on_connection(uv_poll_t *h, int status, int events);
 
@@ -36,16 +39,15 @@ static void on_listen_again(uv_timer_t *t)
     uv_poll_start(&b->lane_poll, UV_READABLE, on_connection);
 }
 
-/* The oldest that was accepted and is at that point, when there are more than so many from there.
- */
-static void make_way(struct bus *b, const char *from, unsigned max)
+/* The oldest that was accepted and is or is not up, when there are more than so many from there. */
+static void make_way(struct bus *b, const char *from, bool up, unsigned max)
 {
     struct lane *l, *oldest = NULL;
     unsigned n = 0;
 
     DL_FOREACH(b->lanes, l)
     {
-        if (l->remote || strcmp(l->from, from) != 0)
+        if (l->remote || (l->at == LANE_UP) != up || strcmp(l->from, from) != 0)
             continue;
         oldest = oldest ? oldest : l;
         n++;
@@ -58,15 +60,20 @@ static void on_connection(uv_poll_t *h, int status, int events)
 {
     struct bus *b = h->data;
     struct lane *l;
-    int fd;
+    int fd = -1;
 
     (void)status, (void)events;
-    while ((fd = accept4(b->lane_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+    for (int i = 0; i < ACCEPT_MAX; i++) {
+        fd = accept4(b->lane_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            break;
         if (lane_create(&l, b, fd, NULL) < 0)
             close(fd);
         else
-            make_way(b, "", UNKNOWN_MAX);
+            make_way(b, "", false, UNKNOWN_MAX);
     }
+    if (fd >= 0)
+        return; /* the others when the loop comes by again */
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
         if (rate_take(&b->refused, now_ms()))
             log_warn("bus", "cannot accept connections: %s", strerror(errno));
@@ -124,6 +131,17 @@ void lanes_drop(struct bus *b, const char *id)
     }
 }
 
+int lane_ticket(struct allowed *a)
+{
+    uint8_t raw[LANE_TICKET_BYTES / 2];
+
+    if (RAND_bytes(raw, sizeof raw) != 1)
+        return -EIO;
+    for (size_t at = 0; at < sizeof raw; at++)
+        sprintf(a->ticket + 2 * at, "%02x", raw[at]);
+    return 0;
+}
+
 bool lane_admit(struct lane *l)
 {
     struct allowed *a, *next, *whose = NULL;
@@ -134,11 +152,19 @@ bool lane_admit(struct lane *l)
     }
     if (!whose || !whose->print[0] || !rate_take(&whose->lanes, now_ms()))
         return false;
+    make_way(l->bus, whose->id, false, EACH_MAX - 1); /* l is not among them yet */
+    make_way(l->bus, whose->id, true, EACH_MAX);      /* these have shown the key */
     strcpy(l->from, whose->id);
     strcpy(l->key, whose->key);
     strcpy(l->print, whose->print);
-    make_way(l->bus, l->from, EACH_MAX);
-    return true;
+    return lane_ticket(whose) == 0; /* who has overheard this one comes too late */
+}
+
+bool lane_welcome(const struct lane *l)
+{
+    struct allowed *a = auth_by_key(l->bus, l->key);
+
+    return a && strcmp(a->id, l->from) == 0;
 }
 
 struct lane *lane_by_number(struct bus *b, uint64_t number)

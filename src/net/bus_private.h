@@ -71,7 +71,9 @@ struct lane {
     uv_poll_t poll;
     uv_timer_t late;
     unsigned handles;
-    bool dirty, readable; /* readable: it, or OpenSSL, may hold something */
+    size_t sent;         /* of out, by OpenSSL at least */
+    bool dirty, working; /* working: within lane_work() */
+    bool readable;       /* the socket, or OpenSSL, may hold something */
     struct lane *prev, *next, *prev_dirty, *next_dirty;
 };
 
@@ -247,9 +249,11 @@ int lane_send(struct lane *l, const struct wire_header *h, const struct text *bo
 /* ---- bus_lanes.c ---- */
 int lanes_open(struct bus *b, const char *listen, uint16_t port, struct oerr *e);
 void lanes_close(struct bus *b);
-void lanes_drop(struct bus *b, const char *id);                     /* those that it made to us */
-bool lane_admit(struct lane *l);                                    /* by its ticket */
-struct lane *lane_by_number(struct bus *b, uint64_t number);        /* NULL: it is gone */
+void lanes_drop(struct bus *b, const char *id);              /* those that it made to us */
+bool lane_admit(struct lane *l);                             /* by its ticket */
+int lane_ticket(struct allowed *a);                          /* a fresh one */
+bool lane_welcome(const struct lane *l);                     /* is who made it a member still? */
+struct lane *lane_by_number(struct bus *b, uint64_t number); /* NULL: it is gone */
 json_t *lane_offer(struct bus *b, struct allowed *a, json_t *ping); /* NULL: it wants none */
 /* Takes an offer up. 0; or it may be taken up in so many ms. */
 uint64_t lane_take_up(struct remote *r, json_t *offer);

@@ -20,6 +20,7 @@
 #define RECORD          (16 * 1024)
 #define RECORD_MORE     512         /* head, tag and padding of a record */
 #define HANDSHAKE_BYTES (16 * 1024) /* our side of a handshake is far smaller */
+#define TURN_BYTES      (256 * 1024)
 
 struct tls_context {
     SSL_CTX *ssl;
@@ -33,6 +34,7 @@ struct tls {
     int fd;
     int io_error;
     bool unknown, eof, drained; /* drained: the last recv() left nothing in the socket */
+    size_t turn;                /* bytes that this call may still receive */
     bool (*known)(void *arg, const char *fingerprint);
     void *arg;
     char *out;
@@ -61,7 +63,9 @@ static int bio_read(BIO *b, char *p, int n)
     ssize_t got;
 
     BIO_clear_retry_flags(b);
-    if (t->drained) { /* what comes later is told by poll(2): spares a call for each message */
+    /* Drained: what comes later is told by poll(2), which spares a call for each message. And what
+     * is left is told again: OpenSSL would go on for as long as a peer sends only new keys. */
+    if (t->drained || t->turn == 0) {
         t->drained = false;
         BIO_set_retry_read(b);
         return -1;
@@ -70,6 +74,8 @@ static int bio_read(BIO *b, char *p, int n)
         got = recv(t->fd, p, (size_t)n, 0);
     while (got < 0 && errno == EINTR);
     t->drained = got > 0 && got < n;
+    if (got > 0)
+        t->turn -= (size_t)got < t->turn ? (size_t)got : t->turn;
     if (got < 0 && errno == EAGAIN)
         BIO_set_retry_read(b);
     else if (got < 0)
@@ -238,10 +244,12 @@ static int handshake_failed(struct tls *t, int rc, unsigned long reason, struct 
 
 int tls_handshake(struct tls *t, struct oerr *e)
 {
-    int ret = SSL_do_handshake(t->ssl), rc;
     unsigned long reason;
+    int ret, rc;
     char *out;
 
+    t->turn = TURN_BYTES;
+    ret = SSL_do_handshake(t->ssl);
     if (ret != 1) {
         reason = ERR_peek_error();
         rc = judge(t, ret);
@@ -264,8 +272,10 @@ int tls_handshake(struct tls *t, struct oerr *e)
 
 ssize_t tls_read(struct tls *t, void *to, size_t n)
 {
-    int ret = SSL_read(t->ssl, to, n > INT32_MAX ? INT32_MAX : (int)n);
+    int ret;
 
+    t->turn = TURN_BYTES;
+    ret = SSL_read(t->ssl, to, n > INT32_MAX ? INT32_MAX : (int)n);
     return ret > 0 ? ret : judge(t, ret);
 }
 

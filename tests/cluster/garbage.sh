@@ -65,7 +65,7 @@ w=$(on B "oneos run -d -l A -- sh -c 'i=0; until [ -e $T/stop ]; do echo \$i; i=
 in_bg reads B cat "/oneos/procs/$w/stdout"
 expect 'a stream runs from A to B' eventually 5 'out reads | grep -qx 5'
 ports=$(on A ss -H -ltn | awk '{ sub(/.*:/, "", $4); print $4 }' | sort -un)
-expect 'A listens at three TCP ports and the one for beacons' eval 'on A ss -H -lun | grep -q ":$BEACON " && [ "$(echo "$ports" | wc -l)" = 3 ]'
+expect 'A listens at four TCP ports and the one for beacons' eval 'on A ss -H -lun | grep -q ":$BEACON " && [ "$(echo "$ports" | wc -l)" = 4 ]'
 storm=$(declare -p ports ROUNDS BEACON; declare -f greeting throw throw_beacons storm; echo 'storm; true')
 
 before=$(fds A)

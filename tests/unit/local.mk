@@ -131,7 +131,7 @@ tests_unit_test_flow_watch_LDADD = libbase.a $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_bus
 TESTS += tests/unit/test_bus
-tests_unit_test_bus_SOURCES = tests/unit/test_bus.c tests/unit/bus_nodes.h
+tests_unit_test_bus_SOURCES = tests/unit/test_bus.c tests/unit/bus_nodes.h tests/unit/bus_lanes.h
 tests_unit_test_bus_LDADD = $(NET_TEST_LIBS)
 
 check_PROGRAMS += tests/unit/test_bus_strangers
@@ -509,3 +509,8 @@ check_PROGRAMS += tests/unit/test_sched_ahead
 TESTS += tests/unit/test_sched_ahead
 tests_unit_test_sched_ahead_SOURCES = tests/unit/test_sched_ahead.c $(SCHED_WORLD_SOURCES)
 tests_unit_test_sched_ahead_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_bus_lanes_hostile
+TESTS += tests/unit/test_bus_lanes_hostile
+tests_unit_test_bus_lanes_hostile_SOURCES = tests/unit/test_bus_lanes_hostile.c
+tests_unit_test_bus_lanes_hostile_LDADD = $(NET_TEST_LIBS)

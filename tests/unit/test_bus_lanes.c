@@ -1,25 +1,12 @@
 /*
  * test_bus_lanes.c - lanes: they are made, used, broken, refused, and done without.
  */
-#include "net/bus_private.h"
-#include "net/tcp.h"
-#include "net/tls.h"
-#include "tests/unit/bus_nodes.h"
+#include "tests/unit/bus_lanes.h"
 
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define FRAME(text) (text), sizeof(text) - 1
-
-/* The lane by which the node asks that peer; NULL: none is up. */
-static struct lane *lane_to(const struct node *n, const char *peer)
-{
-    struct remote *r = remote_find(n->bus, peer);
-
-    return r && r->lane && r->lane->at == LANE_UP ? r->lane : NULL;
-}
 
 static unsigned accepted(const struct node *n)
 {
@@ -29,13 +16,6 @@ static unsigned accepted(const struct node *n)
     DL_FOREACH(n->bus->lanes, l)
     count += !l->remote;
     return count;
-}
-
-static void connect_both(void)
-{
-    trust(&a, &b);
-    trust(&b, &a);
-    SOON(lane_to(&a, "B") && lane_to(&b, "A"));
 }
 
 static unsigned at_router; /* messages that did not come over a lane */
@@ -168,16 +148,6 @@ static void without_a_lane_all_goes_as_before(void **unused)
 
 /* ---- who has no right to it ---- */
 
-static int dial(void)
-{
-    struct pollfd p = { .events = POLLOUT };
-
-    assert_int_equal(tcp_dial("127.0.0.1", b.bus->lane_port, &p.fd), 0);
-    assert_int_equal(poll(&p, 1, 5000), 1);
-    assert_int_equal(tcp_connected(p.fd), 0);
-    return p.fd;
-}
-
 static bool closed(int fd)
 {
     char c;
@@ -214,12 +184,6 @@ static void strangers_are_closed_out(void **unused)
     close(fd);
     assert_int_equal(accepted(&b), members);
     assert_non_null(lane_to(&a, "B"));
-}
-
-static bool anyone(void *arg, const char *fingerprint)
-{
-    (void)arg, (void)fingerprint;
-    return true;
 }
 
 /* With the ticket, and TLS, but another key. */
