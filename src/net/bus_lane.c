@@ -10,8 +10,8 @@
  *
  * Invariants: before the loop sleeps, all that was put into a lane was sent, or its socket is
  * watched for room; and nothing that was received is left, in OpenSSL's buffer either, unless its
- * answers are not taken. Closing
- * happens once; the memory stays until libuv has let go of it, so that callers may look at `at`.
+ * answers are not taken. Closing happens once; the memory stays until libuv has let go of it, so
+ * that callers may look at `at`.
  */
 #include "net/bus_private.h"
 #include "base/log.h"
