@@ -19,6 +19,7 @@ CLUSTER_TESTS += tests/cluster/busy.sh
 CLUSTER_LONG += tests/cluster/exits.sh
 CLUSTER_LONG += tests/cluster/keys.sh
 CLUSTER_LONG += tests/cluster/garbage.sh
+CLUSTER_LONG += tests/cluster/lanes.sh
 CLUSTER_TESTS += tests/cluster/remove.sh
 CLUSTER_TESTS += tests/cluster/bad_ctl.sh
 CLUSTER_LONG += tests/cluster/blocked.sh

@@ -29,9 +29,9 @@ expect 'who has written to it waits for it to arrive' always 1 '! ended closes'
 
 began=$(now_ms)
 power_off B
-plug B # what its kernel still has to say would keep the cable
 torn[B]=1
 expect 'B is dead' eventually 4 'state_is A B dead && state_is C B dead'
+plug B # what its kernel still has to say, such as a heartbeat that nobody had acknowledged, would keep the cable
 expect 'nobody gives its processes up at once' always 20 '! ended waits && ! ended also && ! ended reads && ! ended runs'
 expect 'after the resume window it is lost' eval 'result 30 waits && same "lost B" "$(out waits)"'
 echo "# lost after $(($(now_ms) - began)) ms"
