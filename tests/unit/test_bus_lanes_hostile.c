@@ -94,13 +94,43 @@ static void large_answers_all_arrive(void **unused)
 /* ---- a lane of a member C, in a thread of its own ---- */
 
 struct flood {
-    int fd;
+    struct node node;
+    struct tls_context *context;
     struct tls *tls;
+    int fd;
     pthread_t thread;
     _Atomic bool stop;
-    bool key_updates;
     _Atomic unsigned long sent;
 };
+
+/* C becomes a member and shows its ticket to B. */
+static void begin_lane(struct flood *f)
+{
+    load(&f->node, "C");
+    assert_int_equal(bus_allow(b.bus, "C", f->node.id->curve_public), 0);
+    strcpy(auth_by_id(b.bus, "C")->print, f->node.id->fingerprint);
+    assert_int_equal(tls_context_create(&f->context, f->node.id, 4, &err), 0);
+    f->fd = dial();
+    show(f->fd, "C");
+    assert_int_equal(tls_create(&f->tls, f->context, f->fd, false, anyone, NULL), 0);
+}
+
+static void secure_lane(struct flood *f)
+{
+    int rc;
+
+    SOON((rc = tls_handshake(f->tls, &err)) != -EAGAIN);
+    assert_int_equal(rc, 0);
+    assert_int_equal(tls_flush(f->tls), 0);
+}
+
+static void end_lane(struct flood *f)
+{
+    tls_destroy(f->tls);
+    tls_context_destroy(f->context);
+    close(f->fd);
+    identity_destroy(f->node.id);
+}
 
 static void *flood(void *arg)
 {
@@ -147,24 +177,13 @@ static void *flood(void *arg)
 
 static void one_members_flood_does_not_starve_another(void **unused)
 {
-    struct tls_context *context;
     struct flood f = { 0 };
     struct outcome o = { 0 };
-    struct node c;
-    int rc;
 
     (void)unused;
     connect_both();
-    load(&c, "C");
-    assert_int_equal(bus_allow(b.bus, "C", c.id->curve_public), 0);
-    strcpy(auth_by_id(b.bus, "C")->print, c.id->fingerprint);
-    assert_int_equal(tls_context_create(&context, c.id, 4, &err), 0);
-    f.fd = dial();
-    show(f.fd, "C");
-    assert_int_equal(tls_create(&f.tls, context, f.fd, false, anyone, NULL), 0);
-    SOON((rc = tls_handshake(f.tls, &err)) != -EAGAIN);
-    assert_int_equal(rc, 0);
-    assert_int_equal(tls_flush(f.tls), 0);
+    begin_lane(&f);
+    secure_lane(&f);
     UNTIL(100, false);
     pthread_create(&f.thread, NULL, flood, &f);
     UNTIL(500, false);
@@ -176,49 +195,33 @@ static void one_members_flood_does_not_starve_another(void **unused)
     }
     f.stop = true;
     pthread_join(f.thread, NULL);
-    tls_destroy(f.tls);
-    tls_context_destroy(context);
-    close(f.fd);
-    identity_destroy(c.id);
+    end_lane(&f);
 }
 
 /* bus.h: what was answered before bus_destroy() still goes out. */
 static void an_answer_goes_out_before_the_end(void **unused)
 {
     struct wire_header h = { .version = WIRE_VERSION, .type = BUS_TREE, .request = 9 };
-    struct tls_context *context;
-    struct tls *tls;
+    struct flood f = { 0 };
     char text[256];
     uint8_t frame[WIRE_FRAME_HEAD + 2];
-    struct node c;
     ssize_t n;
-    int fd, rc;
 
     (void)unused;
     connect_both();
-    load(&c, "C");
-    assert_int_equal(bus_allow(b.bus, "C", c.id->curve_public), 0);
-    strcpy(auth_by_id(b.bus, "C")->print, c.id->fingerprint);
-    assert_int_equal(tls_context_create(&context, c.id, 4, &err), 0);
-    fd = dial();
-    show(fd, "C");
-    assert_int_equal(tls_create(&tls, context, fd, false, anyone, NULL), 0);
-    SOON((rc = tls_handshake(tls, &err)) != -EAGAIN);
-    assert_int_equal(rc, 0);
+    begin_lane(&f);
+    secure_lane(&f);
     b.park = true;
     wire_frame_encode(&h, 2, frame);
     memcpy(frame + WIRE_FRAME_HEAD, "{}", 2);
-    assert_int_equal(tls_write(tls, frame, sizeof frame), sizeof frame);
-    assert_int_equal(tls_flush(tls), 0);
+    assert_int_equal(tls_write(f.tls, frame, sizeof frame), sizeof frame);
+    assert_int_equal(tls_flush(f.tls), 0);
     SOON(b.parked);
     bus_answer(b.parked, number(5));
     stop(&b);
-    SOON((n = tls_read(tls, text, sizeof text)) != -EAGAIN);
+    SOON((n = tls_read(f.tls, text, sizeof text)) != -EAGAIN);
     start_at(&b, loop, 0); /* for teardown */
-    tls_destroy(tls);
-    tls_context_destroy(context);
-    close(fd);
-    identity_destroy(c.id);
+    end_lane(&f);
     assert_true(n > WIRE_FRAME_HEAD);
 }
 
@@ -266,24 +269,13 @@ static uint64_t worked_ms(void)
 
 static void key_updates_do_not_hold_the_loop(void **unused)
 {
-    struct tls_context *context;
     struct flood f = { 0 };
-    struct node c;
     uint64_t last, longest = 0, all = 0;
-    int rc;
 
     (void)unused;
     connect_both();
-    load(&c, "C");
-    assert_int_equal(bus_allow(b.bus, "C", c.id->curve_public), 0);
-    strcpy(auth_by_id(b.bus, "C")->print, c.id->fingerprint);
-    assert_int_equal(tls_context_create(&context, c.id, 4, &err), 0);
-    f.fd = dial();
-    show(f.fd, "C");
-    assert_int_equal(tls_create(&f.tls, context, f.fd, false, anyone, NULL), 0);
-    SOON((rc = tls_handshake(f.tls, &err)) != -EAGAIN);
-    assert_int_equal(rc, 0);
-    assert_int_equal(tls_flush(f.tls), 0);
+    begin_lane(&f);
+    secure_lane(&f);
     UNTIL(100, false);
     pthread_create(&f.thread, NULL, blast, &f);
     for (uint64_t end = now_ms() + 30000; f.sent < 2 && now_ms() < end;) {
@@ -296,43 +288,27 @@ static void key_updates_do_not_hold_the_loop(void **unused)
     f.stop = true;
     pthread_join(f.thread, NULL);
     SSL_set0_wbio(*(SSL **)f.tls, NULL);
-    tls_destroy(f.tls);
-    tls_context_destroy(context);
-    close(f.fd);
-    identity_destroy(c.id);
+    end_lane(&f);
     assert_true(longest < 50 || longest * 4 < all); /* in many turns, not in one or two */
 }
 
 /* Taken off the list while its lane becomes of use: it is closed all the same. */
 static void who_is_put_out_while_it_connects_loses_its_lane(void **unused)
 {
-    struct tls_context *context;
-    struct tls *tls;
-    struct node c;
+    struct flood f = { 0 };
     struct lane *l;
     unsigned left = 0;
-    int fd, rc;
 
     (void)unused;
     connect_both();
-    load(&c, "C");
-    assert_int_equal(bus_allow(b.bus, "C", c.id->curve_public), 0);
-    strcpy(auth_by_id(b.bus, "C")->print, c.id->fingerprint);
-    assert_int_equal(tls_context_create(&context, c.id, 4, &err), 0);
-    fd = dial();
-    show(fd, "C");
+    begin_lane(&f);
     UNTIL(100, false);
     bus_disallow(b.bus, "C");
-    assert_int_equal(tls_create(&tls, context, fd, false, anyone, NULL), 0);
-    SOON((rc = tls_handshake(tls, &err)) != -EAGAIN);
-    assert_int_equal(tls_flush(tls), 0);
+    secure_lane(&f);
     UNTIL(7000, false);
     DL_FOREACH(b.bus->lanes, l)
     left += strcmp(l->from, "C") == 0;
-    tls_destroy(tls);
-    tls_context_destroy(context);
-    close(fd);
-    identity_destroy(c.id);
+    end_lane(&f);
     assert_int_equal(left, 0);
 }
 
