@@ -2,11 +2,11 @@
  * bus.c - life of the bus, the sockets that listen, what we publish, and the table of types.
  *
  * Messages out: what is asked and told goes over a lane where there is one (bus_lane.c); else
- * [header body] from a DEALER, [routing-id header body] from the ROUTER, [topic
- * header body] from the XPUB, once for each allowed peer, since each has a topic that only it was
- * told. So a peer that is taken off the list hears nothing more, at once, though libzmq cannot end
- * a single connection. In the header of a publication, `request` counts them, so that a receiver
- * sees when one is missing.
+ * [header body] from a DEALER, [routing-id header body] from the ROUTER. [topic header body] from
+ * the XPUB, once for each allowed peer, since each has a topic that only it was told. So a peer
+ * that is taken off the list hears nothing more, at once, though libzmq cannot end a single
+ * connection. In the header of a publication, `request` counts them, so that a receiver sees when
+ * one is missing.
  */
 #include "net/bus_private.h"
 #include "base/log.h"

@@ -140,8 +140,9 @@ void calls_flush(struct remote *r)
     while (r->waiting) {
         if (send_call(r->waiting) == 0)
             continue;
-        if (!r->stranger &&
-            !r->lane) { /* it is gone or full: a ping finds out when there is room */
+        /* The connection is gone or full: a ping finds out when there is room. A lane tells itself.
+         */
+        if (!r->stranger && !r->lane) {
             r->ready = false;
             r->ping = 0;
             r->ping_due = true;
