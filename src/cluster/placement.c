@@ -1,5 +1,6 @@
 /*
- * placement.c - puts each core service on a machine: fewest services first, labels honoured.
+ * placement.c - puts each core service on a machine: fewest services first, labels honoured, the
+ * scheduler beside the leader.
  *
  * In: machines, services, the time. Out: moves. Invariants: at most one move a service; never onto
  * a machine that is not alive; a service on a machine that may keep it is not moved; one whose
@@ -71,6 +72,12 @@ static int reluctance(const struct place_machine *m, const char *service)
     return by_wish[k < 0 ? SERVE_MAY : m->wish[k]] + 3 * plight(m, service);
 }
 
+/* All that the scheduler decides, and all that it hears of, goes through the leader. */
+static bool goes_with_leader(const char *service)
+{
+    return strcmp(service, "scheduler") == 0;
+}
+
 static bool better(const struct place_machine *a, size_t load_a, const struct place_machine *b,
                    size_t load_b, const char *service)
 {
@@ -78,6 +85,8 @@ static bool better(const struct place_machine *a, size_t load_a, const struct pl
 
     if (ra != rb)
         return ra < rb;
+    if (goes_with_leader(service) && a->leads != b->leads)
+        return a->leads;
     if (load_a != load_b)
         return load_a < load_b;
     if (a->since_ms != b->since_ms)
@@ -165,7 +174,11 @@ size_t place_services(const struct place_machine *m, size_t nm, const struct pla
     };
 
     for (size_t i = 0; i < ns; i++)
-        r.n += decide(&r, &s[i]);
+        if (goes_with_leader(s[i].name))
+            r.n += decide(&r, &s[i]);
+    for (size_t i = 0; i < ns; i++)
+        if (!goes_with_leader(s[i].name))
+            r.n += decide(&r, &s[i]);
     *again_ms = r.again_ms;
     return r.n;
 }

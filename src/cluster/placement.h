@@ -9,7 +9,9 @@
  * wrote `move`: then it goes to the machine that was asked for, if that is alive and not draining.
  * Else it goes to the alive one with the fewest services (label service=NAME or service=any
  * preferred, service=none avoided; draining only if all are, and what is not well only then; ties:
- * the longest alive, then the lower id), or stays where none is better off.
+ * the longest alive, then the lower id), or stays where none is better off. The scheduler goes to
+ * the leader first, whatever else that has, and the others are spread around it: all that it
+ * decides goes through the leader. It does not follow when another machine leads.
  *
  * A machine says itself that it is not well (it cannot write its registry), or not for one service
  * (that fails there again and again), by place_judge(): not for a short trouble, and not well again
@@ -36,7 +38,7 @@ enum {
 
 struct place_machine {
     char id[ID_MAX];
-    bool alive, draining, unwell;
+    bool alive, draining, unwell, leads;
     uint64_t since_ms;
     enum { SERVE_MAY, SERVE_RATHER, SERVE_NOT } wish[4]; /* by label, per service */
     bool unfit[4];                                       /* per service: it fails there */

@@ -119,6 +119,7 @@ static size_t read_machines(struct replica *r, struct registry_view *v, struct p
         snprintf(m[n].id, sizeof m[n].id, "%s", is->info.id);
         m[n].alive = is->state == MEMBER_ALIVE || is->state == MEMBER_SUSPECT;
         m[n].since_ms = is->since_ms;
+        m[n].leads = strcmp(is->info.id, r->me->id) == 0;
         m[n].draining = json_is_true(json_object_get(value, "draining"));
         read_wishes(cluster_labels(r->cluster, is->info.id), &m[n]);
         read_plight(r, is, &m[n]);

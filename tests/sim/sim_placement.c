@@ -27,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MACHINES = 12, SERVICES = 4, STEPS = 400, STEP_MS = 500, EPOCHS = 4096 };
+enum { MACHINES = 12, SERVICES = 4, SCHEDULER = 1, STEPS = 400, STEP_MS = 500, EPOCHS = 4096 };
 
 struct world {
     struct sim *s; /* time and chance */
@@ -142,7 +142,11 @@ static void check_move(const struct world *w, const struct place_machine *m,
             continue;
         if (rank(&m[i], k) < rank(&m[to], k))
             fail(w, "another is more willing", v->name);
-        if (rank(&m[i], k) == rank(&m[to], k) && services_at(s, m[i].id) < services_at(s, v->to))
+        if (rank(&m[i], k) != rank(&m[to], k))
+            continue;
+        if (k == SCHEDULER && m[i].leads && i != to)
+            fail(w, "does not go to the leader", v->name);
+        if (services_at(s, m[i].id) < services_at(s, v->to) && !(k == SCHEDULER && m[to].leads))
             fail(w, "another has fewer services", v->name);
     }
 }
@@ -172,10 +176,13 @@ static void check_done(const struct world *w, const struct place_machine *m,
 static void lead(struct world *w, unsigned by, struct place_service *read, bool late)
 {
     struct place_move moves[SERVICES];
-    const struct place_machine *m = w->known[by];
+    struct place_machine *m = w->known[by];
     uint64_t now = sim_now(w->s), again;
-    size_t n = place_services(m, w->n, read, SERVICES, now, moves, &again);
+    size_t n;
 
+    for (unsigned i = 0; i < w->n; i++)
+        m[i].leads = i == by;
+    n = place_services(m, w->n, read, SERVICES, now, moves, &again);
     for (size_t i = 0; i < n; i++) {
         bool taken;
 
