@@ -33,7 +33,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define REGISTRY_SCHEMA  2
+#define REGISTRY_SCHEMA  3
 #define REGISTRY_KEY_MAX 400 /* with its NUL */
 
 struct registry;

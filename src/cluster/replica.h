@@ -44,6 +44,17 @@ void replica_cancel(struct replica *r, void *arg); /* done will not be called fo
  * read here. */
 int replica_barrier(struct replica *r, unsigned deadline_ms, replica_done *done, void *arg);
 
+/* Who may add to commands on their way into the log, on the machine where one is asked for and on
+ * the leader: a field `advice`, which the command may take or not when it is carried out. */
+struct replica_adviser {
+    json_t *(*advise)(void *arg, const json_t *cmd); /* NULL: none */
+    /* One with advice, from any machine, was carried out here; rc and body as in replica_done. Only
+     * to be noted: it comes before the watches of what has changed. */
+    void (*carried_out)(void *arg, const json_t *advice, int rc, const json_t *body);
+};
+/* One at most; NULL: nobody any more. */
+void replica_advised_by(struct replica *r, const struct replica_adviser *adviser, void *arg);
+
 struct registry *replica_registry(struct replica *r);
 const struct consensus *replica_consensus(const struct replica *r);
 

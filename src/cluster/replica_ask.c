@@ -257,6 +257,7 @@ void asked_applied(void *arg, uint64_t index, const json_t *cmd,
 
     (void)index;
     look(r, cmd);
+    advice_told(r, cmd, result);
     if (!origin || strcmp(origin, r->origin) != 0)
         return;
     a = find(r, (uint64_t)json_integer_value(json_array_get(from, 1)));
@@ -326,6 +327,8 @@ static int submit(struct replica *r, const char *cmd, json_t *fields, bool later
     char *text;
 
     fields = stamped(r, cmd, fields);
+    if (fields)
+        advice_add(r, fields);
     text = fields ? json_dumps(fields, JSON_COMPACT) : NULL;
     a = text && strlen(text) <= COMMAND_MAX ? begin(r, deadline_ms, done, arg) : NULL;
     if (!a) {
@@ -395,12 +398,10 @@ static void serve_done(void *arg, int rc, uint64_t index)
 
 /* What is in the log has to be carried out by all: one command of a newer schema would stop every
  * machine that does not know it, this one too. */
-static int check_command(const char *text, size_t len)
+static int check_command(const json_t *cmd)
 {
-    json_t *cmd = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
     json_int_t schema = json_integer_value(json_object_get(cmd, "v"));
 
-    json_decref(cmd);
     return schema < 1 ? -EPROTO : schema > REGISTRY_SCHEMA ? -EPROTONOSUPPORT : 0;
 }
 
@@ -408,11 +409,19 @@ static int serve_submit(struct replica *r, const json_t *body, struct served *s)
 {
     const char *text = json_string_value(json_object_get(body, "cmd"));
     size_t len = json_string_length(json_object_get(body, "cmd"));
-    int rc = text && len <= COMMAND_MAX ? check_command(text, len) : -EPROTO;
+    json_t *cmd =
+        text && len <= COMMAND_MAX ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    char *more = NULL;
+    int rc = check_command(cmd);
 
-    if (rc < 0)
-        return rc;
-    return hold_propose(r, text, len, json_is_true(json_object_get(body, "later")), serve_done, s);
+    if (rc == 0 && consensus_is_leader(r->consensus) && advice_add(r, cmd))
+        more = json_dumps(cmd, JSON_COMPACT);
+    json_decref(cmd);
+    if (rc == 0)
+        rc = hold_propose(r, more ? more : text, more ? strlen(more) : len,
+                          json_is_true(json_object_get(body, "later")), serve_done, s);
+    free(more);
+    return rc;
 }
 
 static int serve_barrier(struct replica *r, const json_t *body, struct served *s)

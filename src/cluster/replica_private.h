@@ -4,6 +4,7 @@
  *   replica.c         life; the engine's world: disk, messages, time, state
  *   replica_frame.c   messages of consensus, each with its registry
  *   replica_ask.c     commands and barriers under way, and those of other machines
+ *   replica_advice.c  what is added to commands on their way
  *   replica_hold.c    the leader's: commands that wait for company
  *   replica_form.c    formation, roles, and our own member record
  *   replica_leave.c   the polite farewell
@@ -104,6 +105,8 @@ struct replica {
     char leader[ID_MAX]; /* who was told to lead last */
     uint64_t leader_ms;  /* when one was known last */
     uint64_t flush_ms;   /* while the state cannot be written: when it is tried again */
+    const struct replica_adviser *adviser;
+    void *adviser_arg;
     void (*on_leader)(void *arg, const char *leader);
     void *on_leader_arg;
 
@@ -134,6 +137,10 @@ void asked_applied(void *arg, uint64_t index, const json_t *cmd,
 void asked_settle(struct replica *r); /* sends what waits, ends what is late */
 void asked_restored(struct replica *r);
 void asked_cancel_all(struct replica *r);
+
+/* replica_advice.c; true: the command has advice now. */
+bool advice_add(struct replica *r, json_t *cmd);
+void advice_told(struct replica *r, const json_t *cmd, const struct registry_result *result);
 
 /* replica_hold.c */
 void hold_open(struct replica *r);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define ADVICE_SINCE 3 /* schema */
+
 /* What all of one command have in common. */
 struct making {
     const char *user, *by;
@@ -164,6 +166,16 @@ json_t *job_make_fields(const char *name, const char *user, const char *by, json
                      "spec", spec, "start", start, "hold", held, "at_us", (json_int_t)now_us);
 }
 
+/* 0: none, or carried out; 1: it could not be. */
+static int follow_advice(struct work *w, const json_t *cmd, struct job *j, json_int_t at)
+{
+    const json_t *advice = json_object_get(cmd, "advice");
+
+    if (!advice || json_integer_value(json_object_get(cmd, "v")) < ADVICE_SINCE)
+        return 0;
+    return job_place_advised(w, j, advice, (uint64_t)at);
+}
+
 int job_make(struct registry_txn *t, const json_t *cmd, json_t **result, struct oerr *e)
 {
     const char *name = arg_maybe(cmd, "name", JOB_NAME_MAX, e);
@@ -177,8 +189,11 @@ int job_make(struct registry_txn *t, const json_t *cmd, json_t **result, struct 
         rc = make_one(&w, &m, name, spec, json_is_true(json_object_get(cmd, "start")),
                       json_is_true(json_object_get(cmd, "hold")), &j, e);
     if (rc == 0)
-        *result = json_pack("{s:s, s:I}", "name", j->name, "uid", (json_int_t)j->uid);
-    return work_end(&w, rc);
+        rc = follow_advice(&w, cmd, j, m.at);
+    if (rc >= 0)
+        *result = json_pack("{s:s, s:I, s:o*}", "name", j->name, "uid", (json_int_t)j->uid, "left",
+                            rc > 0 ? json_true() : NULL);
+    return work_end(&w, rc < 0 ? rc : 0);
 }
 
 /* ---- job.make_many */

@@ -27,23 +27,41 @@ static json_t *texts(const char *const *list, size_t n)
     return NULL;
 }
 
+static json_t *where(const struct job_place *p)
+{
+    return json_pack("{s:o, s:o, s:i}", "on", texts(p->on, p->n_on), "groups",
+                     texts(p->groups, p->n_groups), "status", (int)p->status_group);
+}
+
 json_t *job_place_fields(uint64_t epoch, const struct job_place *places, size_t n, uint64_t now_us)
 {
     json_t *array = json_array();
 
     for (size_t i = 0; i < n; i++) {
         const struct job_place *p = &places[i];
+        json_t *place = where(p);
 
-        json_array_append_new(array, json_pack("{s:s, s:I, s:I, s:o, s:o, s:i}", "name", p->name,
-                                               "uid", (json_int_t)p->uid, "attempt",
-                                               (json_int_t)p->attempt, "on", texts(p->on, p->n_on),
-                                               "groups", texts(p->groups, p->n_groups), "status",
-                                               (int)p->status_group));
+        if (place && json_object_set_new(place, "name", json_string(p->name)) == 0 &&
+            json_object_set_new(place, "uid", json_integer((json_int_t)p->uid)) == 0 &&
+            json_object_set_new(place, "attempt", json_integer((json_int_t)p->attempt)) == 0)
+            json_array_append(array, place);
+        json_decref(place);
     }
     if (json_array_size(array) == n)
         return json_pack("{s:s, s:I, s:o, s:I}", "service", "scheduler", "epoch", (json_int_t)epoch,
                          "places", array, "at_us", (json_int_t)now_us);
     json_decref(array);
+    return NULL;
+}
+
+json_t *job_advice(uint64_t epoch, uint64_t id, const struct job_place *p)
+{
+    json_t *advice = where(p);
+
+    if (advice && json_object_set_new(advice, "epoch", json_integer((json_int_t)epoch)) == 0 &&
+        json_object_set_new(advice, "id", json_integer((json_int_t)id)) == 0)
+        return advice;
+    json_decref(advice);
     return NULL;
 }
 
@@ -65,19 +83,27 @@ static bool are_ids(const json_t *array, size_t max)
     return n > 0 && n <= max && i == n;
 }
 
+static bool where_of(const json_t *o, struct place *p)
+{
+    json_int_t status = json_integer_value(json_object_get(o, "status"));
+
+    *p = (struct place){ .on = json_object_get(o, "on"),
+                         .groups = json_object_get(o, "groups"),
+                         .status = (unsigned)status };
+    return are_ids(p->on, STAGES_MAX) && are_ids(p->groups, JOB_GROUPS_MAX) && status >= 0 &&
+           status < (json_int_t)json_array_size(p->groups);
+}
+
 static bool place_of(const json_t *o, struct place *p)
 {
     json_int_t attempt = json_integer_value(json_object_get(o, "attempt"));
-    json_int_t status = json_integer_value(json_object_get(o, "status"));
 
-    *p = (struct place){ .name = json_string_value(json_object_get(o, "name")),
-                         .attempt = (uint64_t)attempt,
-                         .on = json_object_get(o, "on"),
-                         .groups = json_object_get(o, "groups"),
-                         .status = (unsigned)status };
+    if (!where_of(o, p))
+        return false;
+    p->name = json_string_value(json_object_get(o, "name"));
+    p->attempt = (uint64_t)attempt;
     return p->name && *p->name && strlen(p->name) < JOB_NAME_MAX && uid_of(o, "uid", &p->uid) &&
-           attempt > 0 && are_ids(p->on, STAGES_MAX) && are_ids(p->groups, JOB_GROUPS_MAX) &&
-           status >= 0 && status < (json_int_t)json_array_size(p->groups);
+           attempt > 0;
 }
 
 /* Each machine may run something: 0; 1: one may not. */
@@ -122,16 +148,11 @@ static int store_place(struct work *w, struct job *j, const struct place *p)
 }
 
 /* 1: it is left out. */
-static int place(struct work *w, const struct place *p, uint64_t now)
+static int place_job(struct work *w, struct job *j, const struct place *p, uint64_t now)
 {
     enum job_state to;
-    struct job *j;
-    int rc = work_uid(w, p->name, p->uid, &j, NULL);
+    int rc;
 
-    if (rc == -ENOENT || rc == -EPROTO)
-        return 1;
-    if (rc < 0)
-        return rc;
     if (job_act(j, ACT_PLACE, &to, NULL) < 0 || j->counts || p->attempt != j->attempt + 1ull)
         return 1;
     rc = all_may_run(w, p->groups);
@@ -145,6 +166,33 @@ static int place(struct work *w, const struct place *p, uint64_t now)
     j->started_us = now;
     j->not_before_us = 0;
     return work_move(w, j, to);
+}
+
+static int place(struct work *w, const struct place *p, uint64_t now)
+{
+    struct job *j;
+    int rc = work_uid(w, p->name, p->uid, &j, NULL);
+
+    if (rc == -ENOENT || rc == -EPROTO)
+        return 1;
+    return rc < 0 ? rc : place_job(w, j, p, now);
+}
+
+int job_place_advised(struct work *w, struct job *j, const json_t *advice, uint64_t now)
+{
+    json_t *service = NULL;
+    json_int_t epoch = -1;
+    struct place p;
+    int rc = txn_get(w->t, "service/scheduler", &service);
+
+    if (rc < 0)
+        return rc == -ENOENT ? 1 : rc;
+    json_unpack(service, "{s:I}", "epoch", &epoch);
+    json_decref(service);
+    if (epoch != json_integer_value(json_object_get(advice, "epoch")) || !where_of(advice, &p))
+        return 1;
+    p.attempt = j->attempt + 1ull;
+    return place_job(w, j, &p, now);
 }
 
 int job_place(struct registry_txn *t, const json_t *cmd, json_t **result, struct oerr *e)

@@ -74,6 +74,9 @@ int tally_end(struct work *w, int rc);
 /* Whether the command is of a schema that knows the bound: all machines answer alike. */
 bool tally_bounds(const json_t *cmd);
 
+/* job_cmd_place.c: places a pending job as the scheduler advised; 1: not, it is left as it is. */
+int job_place_advised(struct work *w, struct job *j, const json_t *advice, uint64_t now);
+
 /* job_cmd_end.c: what the machine has of the job is lost; in it the job may be over. */
 int job_lose(struct work *w, const char *machine, uint64_t now);
 

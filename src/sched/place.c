@@ -395,12 +395,16 @@ static enum outcome send(struct sched *s, struct job_node *j, struct machine *co
 void place_send(struct sched *s)
 {
     struct job_place v[STEP_PLACES];
+    size_t n = 0;
 
-    if (s->n_batch == 0)
-        return;
-    for (size_t i = 0; i < s->n_batch; i++)
-        v[i] = s->batch[i].place;
-    s->fx.place(s->arg, v, s->n_batch);
+    for (size_t i = 0; i < s->n_batch; i++) {
+        if (s->early_now && s->batch[i].place.uid == s->early_now->uid)
+            s->early_put(s->early_arg, &s->batch[i].place);
+        else
+            v[n++] = s->batch[i].place;
+    }
+    if (n)
+        s->fx.place(s->arg, v, n);
     for (size_t i = 0; i < s->n_batch; i++)
         sent_free(&s->batch[i]);
     s->n_batch = 0;

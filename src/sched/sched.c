@@ -156,6 +156,7 @@ void sched_step(struct sched *s)
 {
     s->left_over = false;
     s->steps++;
+    early_expire(s);
     machine_rank(s);
     machines_look(s);
     needs_expire(s);
@@ -185,6 +186,8 @@ uint64_t sched_next(const struct sched *s)
     at = s->fences_ms < at ? s->fences_ms : at;
     at = s->poor_ms < at ? s->poor_ms : at;
     at = s->retain_ms < at ? s->retain_ms : at;
+    t = early_next(s);
+    at = t < at ? t : at;
     for (size_t i = 0; i < KEEPS_MAX; i++) {
         t = s->keeps[i].since_ms + KEEP_PATIENCE_MS;
         if (s->keeps[i].job && t > s->now_ms && t < at)

@@ -113,6 +113,16 @@ void sched_job_gone(struct sched *s, const char *name, uint64_t uid);
 /* The answer to a probe. exit 0: it can; 126 or 127: it cannot, with words; -1: no answer came. */
 void sched_probed(struct sched *s, uint64_t id, int exit, const char *words);
 
+/* Decides, as a step does, about a job that is to be made: as if it were there, pending, under a
+ * name and uid that no job has. When it is placed at once, put() is called instead of fx.place, and
+ * what it was promised is kept under *id: until sched_early_made() (it is that job now; its record
+ * comes next), sched_early_gone(), or 10 s have passed. false: nothing is kept; also while other
+ * jobs wait. */
+bool sched_early(struct sched *s, const struct job *j, uint64_t *id,
+                 void (*put)(void *arg, const struct job_place *place), void *arg);
+void sched_early_made(struct sched *s, uint64_t id, const char *name, uint64_t uid);
+void sched_early_gone(struct sched *s, uint64_t id);
+
 /* A placement (with that attempt) or a refusal (attempt 0) did not happen: refused, left out, or
  * not known. The job counts as pending again, after a short pause. */
 void sched_failed(struct sched *s, const char *name, uint64_t uid, uint32_t attempt);

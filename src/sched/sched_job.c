@@ -322,6 +322,23 @@ static int take_record(struct sched *s, struct job_node *j, const struct job *r,
     return rc;
 }
 
+bool job_index(struct sched *s, struct job_node *j)
+{
+    HASH_ADD(hh, s->jobs, uid, sizeof j->uid, j);
+    if (!j->hh.tbl)
+        return false;
+    HASH_ADD_KEYPTR(by_name, s->names, j->name, strlen(j->name), j);
+    if (!j->by_name.tbl)
+        HASH_DEL(s->jobs, j);
+    return j->by_name.tbl != NULL;
+}
+
+void job_unindex(struct sched *s, struct job_node *j)
+{
+    HASH_DEL(s->jobs, j);
+    HASH_DELETE(by_name, s->names, j);
+}
+
 static struct job_node *job_new(struct sched *s, const struct job *r)
 {
     struct job_node *j = calloc(1, sizeof *j);
@@ -330,15 +347,8 @@ static struct job_node *job_new(struct sched *s, const struct job *r)
         goto fail;
     j->uid = r->uid;
     strcpy(j->by, r->by);
-    HASH_ADD(hh, s->jobs, uid, sizeof j->uid, j);
-    if (!j->hh.tbl)
-        goto fail;
-    HASH_ADD_KEYPTR(by_name, s->names, j->name, strlen(j->name), j);
-    if (!j->by_name.tbl) {
-        HASH_DEL(s->jobs, j);
-        goto fail;
-    }
-    return j;
+    if (job_index(s, j))
+        return j;
 fail:
     if (j)
         free(j->name);
@@ -374,16 +384,12 @@ int sched_job(struct sched *s, const struct job *r)
     return take_record(s, j, r, fresh);
 }
 
-void job_gone(struct sched *s, struct job_node *j)
+void job_drop(struct sched *s, struct job_node *j)
 {
     job_leave(s, j);
     release(s, j, s->wall_us);
     if (j->lane)
         lane_put(s, j->lane);
-    HASH_DEL(s->jobs, j);
-    HASH_DELETE(by_name, s->names, j);
-    if (s->names || s->deps)
-        jobs_wake_waiters(s, j->name);
     json_decref(j->spec);
     job_free_after(j);
     free(j->name);
@@ -393,6 +399,19 @@ void job_gone(struct sched *s, struct job_node *j)
     free(j->end);
     free(j->cancelled_by);
     free(j);
+}
+
+void job_gone(struct sched *s, struct job_node *j)
+{
+    char *name = j->name;
+
+    job_leave(s, j);
+    job_unindex(s, j);
+    j->name = NULL;
+    job_drop(s, j);
+    if (s->names || s->deps)
+        jobs_wake_waiters(s, name);
+    free(name);
 }
 
 void sched_job_gone(struct sched *s, const char *name, uint64_t uid)

@@ -2,10 +2,11 @@
  * sched_private.h - the scheduler's parts, for its own files and their tests.
  *
  * sched.c steps; sched_machine.c and sched_job.c take events in; sched_wait.c says where a job
- * waits; lane.c orders the queue; blocked.c has what cannot go on; place.c puts a job on machines
- * (fit.c: the best of them; choice.c, need.c: which ones can have it); kind.c and keep.c keep
- * machines for the first that does not fit; fence.c gives up on dead machines; retain.c forgets;
- * why.c says why.
+ * waits, sched_early.c places
+ * before the making; lane.c orders the queue; blocked.c has what cannot go on; place.c puts a job
+ * on machines (fit.c: the best of them; choice.c, need.c: which ones can have it); kind.c and
+ * keep.c keep machines for the first that does not fit; fence.c gives up on dead machines; retain.c
+ * forgets; why.c says why.
  */
 #ifndef ONEOS_SCHED_SCHED_PRIVATE_H
 #define ONEOS_SCHED_SCHED_PRIVATE_H
@@ -31,6 +32,7 @@
 #define POOR_MS          10000 /* how long a machine that lacked something gets no job */
 #define AGAIN_MS         5000  /* fences, losses, forgetting that have not shown */
 #define FAILED_PAUSE_MS  200
+#define EARLY_MAX        64
 #define STEP_PLACES      256
 #define STEP_TRIES       2048
 
@@ -338,6 +340,14 @@ struct sched {
     size_t ended_records, elements_over; /* retain.c */
     struct sent *batch;
     size_t n_batch;
+    struct early {
+        uint64_t id, until_ms;
+    } early[EARLY_MAX];
+    size_t n_early;
+    uint64_t early_last;
+    struct job_node *early_now; /* is being decided */
+    void (*early_put)(void *arg, const struct job_place *place);
+    void *early_arg;
     bool left_over;
     uint64_t fences_ms, retain_ms, probes_ms, poor_ms; /* when to look again */
     struct sched_counts counts;
@@ -466,6 +476,9 @@ struct job_node *job_named(const struct sched *s, const char *name);
 int job_grant(struct sched *s, struct job_node *j, const char *const *on, size_t n_on,
               const struct want_groups *plan);
 void job_gone(struct sched *s, struct job_node *j);
+bool job_index(struct sched *s, struct job_node *j); /* false: no memory */
+void job_unindex(struct sched *s, struct job_node *j);
+void job_drop(struct sched *s, struct job_node *j); /* one that is not in the index */
 void jobs_free(struct sched *s);
 
 /* ---- sched_wait.c */
@@ -478,6 +491,10 @@ void jobs_wake_waiters(struct sched *s, const char *name); /* that job is over, 
 void jobs_check(struct sched *s);  /* those whose `after` is to be looked at */
 void jobs_wake(struct sched *s);   /* those whose pause is over */
 void jobs_refuse(struct sched *s); /* the doomed */
+
+/* ---- sched_early.c */
+void early_expire(struct sched *s);
+uint64_t early_next(const struct sched *s); /* when the first is over; UINT64_MAX */
 
 /* ---- fence.c, retain.c */
 uint64_t fence_due(const struct sched *s, const struct machine *m);

@@ -155,6 +155,8 @@ void jobs_refuse(struct sched *s)
         list_remove(j);
         j->state = J_SENT;
         j->placing = false;
+        if (j == s->early_now)
+            continue;
         s->counts.refused++;
         s->fx.refuse(s->arg, j->name, j->uid, j->doom_exit,
                      j->words ? j->words : "it cannot be run");

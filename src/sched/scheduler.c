@@ -110,6 +110,7 @@ int scheduler_create(struct scheduler **out, struct loop *core, struct cluster *
     s->arg = arg;
     uv_timer_init(loop_uv(core), &s->step);
     uv_timer_init(loop_uv(core), &s->look);
+    replica_advised_by(replica, &scheduler_advice, s);
     *out = s;
     return 0;
 }
@@ -134,6 +135,7 @@ void scheduler_destroy(struct scheduler *s)
     if (!s)
         return;
     stop(s);
+    replica_advised_by(s->replica, NULL, NULL);
     uv_close((uv_handle_t *)&s->step, NULL);
     uv_close((uv_handle_t *)&s->look, NULL);
     uv_run(loop_uv(s->core), UV_RUN_NOWAIT);

@@ -3,6 +3,7 @@
  *
  *   scheduler.c       life, time, steps; looking
  *   scheduler_feed.c  registry and members -> events of sched
+ *   scheduler_early.c commands that make jobs -> where they go
  *   scheduler_act.c   effects of sched -> commands, and how they ended
  */
 #ifndef ONEOS_SCHED_SCHEDULER_PRIVATE_H
@@ -59,6 +60,8 @@ void feed_end(struct scheduler *s);
 void feed_read(struct scheduler *s); /* the next keys, for some milliseconds */
 void feed_machine(struct scheduler *s, const struct member_view *v);
 void feed_loads(struct scheduler *s);
+
+extern const struct replica_adviser scheduler_advice; /* scheduler_early.c; arg: the scheduler */
 
 /* scheduler_act.c */
 void act_send(struct scheduler *s); /* what the step made */

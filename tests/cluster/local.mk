@@ -27,6 +27,7 @@ CLUSTER_LONG += tests/cluster/many_procs.sh
 CLUSTER_TESTS += tests/cluster/conventions.sh
 CLUSTER_TESTS += tests/cluster/jobs_tree.sh
 CLUSTER_TESTS += tests/cluster/jobs_bad.sh
+CLUSTER_TESTS += tests/cluster/jobs_early.sh
 CLUSTER_TESTS += tests/cluster/jobs_full.sh
 CLUSTER_TESTS += tests/cluster/jobs_users.sh
 CLUSTER_TESTS += tests/cluster/jobs_restart.sh

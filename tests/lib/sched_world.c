@@ -187,7 +187,8 @@ struct world_job *world_job_json(struct world *w, const char *name, const char *
     j->memory = (uint64_t)json_integer_value(memory);
     j->retries = (unsigned)json_integer_value(json_object_get(spec, "retries"));
     HASH_ADD_KEYPTR(hh, w->jobs, j->r.name, strlen(j->r.name), j);
-    world_tell(w, j);
+    if (!w->early || !world_early(w, j))
+        world_tell(w, j);
     return j;
 }
 
@@ -325,8 +326,10 @@ void world_restart(struct world *w)
     if (sched_create(&w->s, &w->options, &world_fx, w) < 0)
         abort();
     world_to(w, w->now_ms);
-    HASH_ITER (hh, w->jobs, j, jn)
+    HASH_ITER (hh, w->jobs, j, jn) {
+        j->making = false;
         world_tell(w, j);
+    }
     HASH_ITER (hh, w->machines, m, mn) {
         tell_machine(w, m);
         sched_runner(w->s, m->id, m->session, m->fenced);

@@ -44,6 +44,7 @@ struct world_job {
     uint64_t runs_ms, ends_ms, until_ms;
     unsigned kind;
     size_t place;
+    bool making; /* the command that makes it is under way, with a placement */
     UT_hash_handle hh;
 };
 
@@ -56,8 +57,9 @@ struct world {
     struct world_job *jobs; /* by name */
     struct obuf log;
     bool logs;
-    bool hold; /* placements and the like are carried out by world_commit() only */
-    bool mute; /* probes are not answered */
+    bool early; /* jobs are placed with their making, where that can be */
+    bool hold;  /* placements and the like are carried out by world_commit() only */
+    bool mute;  /* probes are not answered */
     uint64_t sessions;
     /* Whether a machine can run that: 0, 126, 127, -1; NULL: all can. words may be set. */
     int (*can)(void *arg, const char *machine, const struct sched_need *need, const char **words);

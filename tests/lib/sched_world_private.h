@@ -9,7 +9,7 @@
 
 /* What the scheduler has asked for and was not carried out yet. */
 struct todo {
-    enum { DO_PLACE, DO_REFUSE, DO_PROBE, DO_FENCE, DO_LOST, DO_FORGET } what;
+    enum { DO_PLACE, DO_MAKE, DO_REFUSE, DO_PROBE, DO_FENCE, DO_LOST, DO_FORGET } what;
     char name[JOB_NAME_MAX], machine[ID_MAX], words[JOB_WORDS_MAX];
     uint64_t uid, id, session;
     uint32_t attempt;
@@ -25,6 +25,9 @@ struct todo {
 void todo_free(struct todo *t);
 
 extern const struct sched_fx world_fx; /* what the scheduler asks for: each adds a todo */
+
+/* The job is about to be made; true: the scheduler places it with that, as a todo says. */
+bool world_early(struct world *w, struct world_job *j);
 
 void world_job_free(struct world *w, struct world_job *j);
 

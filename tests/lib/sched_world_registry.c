@@ -29,6 +29,40 @@ void todo_free(struct todo *t)
 
 /* ---- effects */
 
+static void log_place(struct world *w, const char *verb, const struct todo *t)
+{
+    if (!w->logs)
+        return;
+    obuf_printf(&w->log, "%s %s", verb, t->name);
+    for (size_t k = 0; k < t->n_on; k++)
+        obuf_printf(&w->log, " %s", t->on[k]);
+    if (t->n_groups > t->n_on) {
+        obuf_puts(&w->log, " /");
+        for (size_t k = 0; k < t->n_groups; k++)
+            obuf_printf(&w->log, " %s", t->groups[k]);
+    }
+    obuf_puts(&w->log, "\n");
+}
+
+static void fill_place(struct world *w, struct todo *t, const struct job_place *p)
+{
+    t->attempt = p->attempt;
+    t->on = calloc(p->n_on, sizeof *t->on);
+    t->groups = calloc(p->n_groups, sizeof *t->groups);
+    t->n_on = p->n_on;
+    t->n_groups = p->n_groups;
+    t->status = p->status_group;
+    for (size_t k = 0; k < t->n_on; k++) {
+        const struct world_machine *m = world_find(w, p->on[k]);
+
+        strcpy(t->on[k], p->on[k]);
+        if (m->health != SCHED_ALIVE || m->draining || !m->session || m->fenced)
+            world_die(w, "job %s is placed on %s, which may not have it", t->name, m->id);
+    }
+    for (size_t k = 0; k < t->n_groups; k++)
+        strcpy(t->groups[k], p->groups[k]);
+}
+
 static void fx_place(void *arg, const struct job_place *p, size_t n)
 {
     struct world *w = arg;
@@ -39,34 +73,45 @@ static void fx_place(void *arg, const struct job_place *p, size_t n)
 
         strcpy(t->name, p[i].name);
         t->uid = p[i].uid;
-        t->attempt = p[i].attempt;
-        t->on = calloc(p[i].n_on, sizeof *t->on);
-        t->groups = calloc(p[i].n_groups, sizeof *t->groups);
-        t->n_on = p[i].n_on;
-        t->n_groups = p[i].n_groups;
-        t->status = p[i].status_group;
-        for (size_t k = 0; k < t->n_on; k++) {
-            const struct world_machine *m = world_find(w, p[i].on[k]);
-
-            strcpy(t->on[k], p[i].on[k]);
-            if (m->health != SCHED_ALIVE || m->draining || !m->session || m->fenced)
-                world_die(w, "job %s is placed on %s, which may not have it", t->name, m->id);
-        }
-        for (size_t k = 0; k < t->n_groups; k++)
-            strcpy(t->groups[k], p[i].groups[k]);
-        if (!w->logs)
-            continue;
-        obuf_printf(&w->log, "place %s", t->name);
-        for (size_t k = 0; k < t->n_on; k++)
-            obuf_printf(&w->log, " %s", t->on[k]);
-        if (t->n_groups > t->n_on) {
-            obuf_puts(&w->log, " /");
-            for (size_t k = 0; k < t->n_groups; k++)
-                obuf_printf(&w->log, " %s", t->groups[k]);
-        }
-        obuf_puts(&w->log, "\n");
+        fill_place(w, t, &p[i]);
+        log_place(w, "place", t);
     }
     w->effects_ns += world_now_ns() - from;
+}
+
+/* ---- jobs that are placed with their making */
+
+struct making {
+    struct world *w;
+    struct world_job *j;
+    struct todo *t;
+};
+
+static void put_early(void *arg, const struct job_place *p)
+{
+    struct making *m = arg;
+
+    m->t = todo_add(m->w, DO_MAKE);
+    strcpy(m->t->name, m->j->r.name);
+    m->t->uid = m->j->r.uid;
+    fill_place(m->w, m->t, p);
+    log_place(m->w, "early", m->t);
+}
+
+bool world_early(struct world *w, struct world_job *j)
+{
+    struct making m = { .w = w, .j = j };
+    struct job r = j->r;
+    uint64_t id;
+
+    r.name[0] = '\0'; /* nobody knows it yet */
+    r.uid = 0;
+    j->making = sched_early(w->s, &r, &id, put_early, &m);
+    if (j->making != (m.t != NULL))
+        world_die(w, "job %s is placed, or it is not", j->r.name);
+    if (j->making)
+        m.t->id = id;
+    return j->making;
 }
 
 static void fx_refuse(void *arg, const char *name, uint64_t uid, int exit, const char *words)
@@ -197,6 +242,21 @@ static void do_place(struct world *w, struct todo *t)
     world_tell(w, j);
 }
 
+static void do_make(struct world *w, struct todo *t)
+{
+    struct world_job *j = world_job_of(w, t->name);
+
+    if (!j) { /* it was refused */
+        sched_early_gone(w->s, t->id);
+        return;
+    }
+    j->making = false;
+    sched_early_made(w->s, t->id, t->name, t->uid);
+    do_place(w, t);
+    if (j->r.state == JOB_PENDING) /* it is made all the same */
+        world_tell(w, j);
+}
+
 static void do_refuse(struct world *w, struct todo *t)
 {
     struct world_job *j = world_job_of(w, t->name);
@@ -300,11 +360,10 @@ static void do_forget(struct world *w, struct todo *t)
 
 static void do_one(struct world *w, struct todo *t)
 {
-    static void (*const acts[])(struct world *, struct todo *) = { [DO_PLACE] = do_place,
-                                                                   [DO_REFUSE] = do_refuse,
-                                                                   [DO_FENCE] = do_fence,
-                                                                   [DO_LOST] = do_lost,
-                                                                   [DO_FORGET] = do_forget };
+    static void (*const acts[])(struct world *, struct todo *) = {
+        [DO_PLACE] = do_place, [DO_MAKE] = do_make, [DO_REFUSE] = do_refuse,
+        [DO_FENCE] = do_fence, [DO_LOST] = do_lost, [DO_FORGET] = do_forget
+    };
 
     if (t->what == DO_PROBE)
         sched_probed(w->s, t->id, t->exit, *t->words ? t->words : NULL);

@@ -45,25 +45,49 @@ static bool heard(const struct machine *m, unsigned i)
     return i == m->no || sim_now(m->w->s) < m->heard[i] + DEAD_MS;
 }
 
-static void place(struct machine *m, const struct job *j)
+/* Puts so many stages on machines that may have them, as far as it knows; false: there is none. */
+static bool choose(struct machine *m, unsigned stages, const char *on[STAGES_TOP],
+                   struct job_place *p)
 {
-    const char *on[STAGES_TOP];
     struct runner_info info;
     unsigned good[MACHINES_MAX], n = 0;
-    struct job_place p = { .name = j->name, .uid = j->uid, .attempt = j->attempt + 1 };
     struct world *w = m->w;
 
     for (unsigned i = 0; i < w->n; i++)
         if (heard(m, i) && session(m, i, &info) && !info.fenced_us)
             good[n++] = i;
     if (n == 0)
+        return false;
+    for (size_t i = 0; i < stages; i++)
+        on[i] = w->m[good[sim_below(w->s, n)]].id;
+    p->n_on = p->n_groups = stages;
+    p->on = p->groups = on;
+    p->status_group = stages - 1;
+    return true;
+}
+
+json_t *sched_advice(struct world *w)
+{
+    const char *on[STAGES_TOP];
+    struct job_place p = { 0 };
+
+    for (unsigned i = 0; i < w->n; i++)
+        if (machine_runs(&w->m[i]) && holds(&w->m[i]))
+            return choose(&w->m[i], 1 + sim_below(w->s, STAGES_TOP), on, &p)
+                       ? job_advice(w->m[i].epoch, 0, &p)
+                       : NULL;
+    return NULL;
+}
+
+static void place(struct machine *m, const struct job *j)
+{
+    const char *on[STAGES_TOP];
+    struct job_place p = { .name = j->name, .uid = j->uid, .attempt = j->attempt + 1 };
+    struct world *w = m->w;
+
+    if (!choose(m, 1 + world_lot(w, j->uid / 3, STAGES_TOP), on, &p))
         return;
     m->placed_at[j->uid % JOBS_TOP] = sim_now(w->s);
-    p.n_on = p.n_groups = 1 + world_lot(w, j->uid / 3, STAGES_TOP);
-    for (size_t i = 0; i < p.n_on; i++)
-        on[i] = w->m[good[sim_below(w->s, n)]].id;
-    p.on = p.groups = on;
-    p.status_group = (unsigned)p.n_on - 1;
     machine_ask(m, "job.place", job_place_fields(m->epoch, &p, 1, world_wall(w)), 0, nothing);
 }
 

@@ -104,6 +104,8 @@ static void apply(struct world *w, struct command *c)
     c->index = w->index;
     if (c->rc == 0 && strcmp(c->name, "job.lost") == 0)
         check_lost(w, json_string_value(json_object_get(c->fields, "machine")));
+    w->count.early +=
+        json_object_get(c->fields, "advice") && result && !json_object_get(result, "left");
     w->count.fences += c->rc == 0 && strcmp(c->name, "runner.fence") == 0;
     w->count.claims += c->rc == 0 && strcmp(c->name, "runner.claim") == 0;
     sim_trace(w->s, "%" PRIu64 " %s %s: %d", w->index, c->name,
@@ -282,6 +284,7 @@ void machine_ask(struct machine *m, const char *cmd, json_t *fields, uint64_t ar
         }
         a->cmd = (int)w->n_cmds++;
         w->cmds[a->cmd] = (struct command){ .fields = must(fields) };
+        json_object_set_new(fields, "v", json_integer(REGISTRY_SCHEMA));
         snprintf(w->cmds[a->cmd].name, sizeof w->cmds[a->cmd].name, "%s", cmd);
     }
     send_ask(m, a);

@@ -89,7 +89,7 @@ struct world {
     size_t n_procs, cap_procs;
     bool calm; /* no faults any more */
     struct {
-        unsigned starts, fences, claims, losses, restarts, unanswered, leases_out;
+        unsigned starts, early, fences, claims, losses, restarts, unanswered, leases_out;
     } count;
 };
 
@@ -119,5 +119,7 @@ struct process *procs_of(struct world *w, const struct run_key *k);
 
 /* jobs_sched.c */
 void sched_tick(struct machine *m);
+/* For a job that is being made, by the first that thinks itself the scheduler; NULL: none. */
+json_t *sched_advice(struct world *w);
 
 #endif

@@ -25,7 +25,7 @@
 enum { FAULTS_UNTIL = 90000, STEP_MS = 250, CALM_MS = 400000 };
 
 static struct {
-    uint64_t starts, fences, claims, losses, unanswered, leases_out, restarts;
+    uint64_t starts, early, fences, claims, losses, unanswered, leases_out, restarts;
     uint64_t over[JOB_LOST + 1];
 } total;
 
@@ -45,7 +45,7 @@ static void submit(struct world *w)
 {
     static const char *const restart[] = { "never", "on-failure", "never" };
     struct machine *m = any(w);
-    json_t *spec = json_pack("{s:i, s:s}", "schema", 1, "run", "x");
+    json_t *spec = json_pack("{s:i, s:s}", "schema", 1, "run", "x"), *making, *advice = NULL;
 
     if (!machine_runs(m)) {
         json_decref(spec);
@@ -59,8 +59,12 @@ static void submit(struct world *w)
         json_object_set_new(spec, "timeout", json_string("5s"));
     if (!json_object_get(spec, "retries"))
         json_object_set_new(spec, "retries", json_integer(0));
-    machine_ask(m, "job.make", job_make_fields("", "root", m->id, spec, true, false, world_wall(w)),
-                0, nothing);
+    making = job_make_fields("", "root", m->id, spec, true, false, world_wall(w));
+    if (sim_chance(w->s, 500000))
+        advice = sched_advice(w);
+    if (advice)
+        json_object_set_new(making, "advice", advice);
+    machine_ask(m, "job.make", making, 0, nothing);
     machine_turn(m);
 }
 
@@ -315,6 +319,7 @@ static void run(uint64_t seed, bool trace)
     check_jobs(&w);
     forget_all(&w);
     total.starts += w.count.starts;
+    total.early += w.count.early;
     total.fences += w.count.fences;
     total.claims += w.count.claims;
     total.losses += w.count.losses;
@@ -336,11 +341,12 @@ int main(int argc, char **argv)
     }
     for (uint64_t seed = 1; seed <= seeds; seed++)
         run(seed, false);
-    printf("%" PRIu64 " seeds: %" PRIu64 " processes, %" PRIu64 " restarts of jobs, %" PRIu64
+    printf("%" PRIu64 " seeds: %" PRIu64 " processes, %" PRIu64
+           " jobs placed with their making, %" PRIu64 " restarts of jobs, %" PRIu64
            " fences, %" PRIu64 " claims, %" PRIu64 " machines lost, %" PRIu64
            " killed by the lease, %" PRIu64 " questions unanswered; jobs:",
-           seeds, total.starts, total.restarts, total.fences, total.claims, total.losses,
-           total.leases_out, total.unanswered);
+           seeds, total.starts, total.early, total.restarts, total.fences, total.claims,
+           total.losses, total.leases_out, total.unanswered);
     for (int s = 0; s <= JOB_LOST; s++)
         if (total.over[s])
             printf(" %" PRIu64 " %s", total.over[s], job_state_name((enum job_state)s));

@@ -5,9 +5,10 @@
  *   sim_sched SEED      that seed again, with what it did on stderr
  *   ONEOS_SIM_SEEDS=N   so many seeds
  *
- * What it asks for is carried out some milliseconds later, as a registry does; schedulers are
- * replaced in the middle. A machine that is away runs what it has for as long as its lease goes.
- * Invariants, besides those of sched_world.h:
+ * What it asks for is carried out some milliseconds later, as a registry does; half of the jobs are
+ * placed with their making, where that can be; schedulers are replaced in the middle. A machine
+ * that is away runs what it has for as long as its lease goes. Invariants, besides those of
+ * sched_world.h:
  *  - no job runs while an earlier attempt of it may still run anywhere;
  *  - what it thinks is promised is what the records say, whenever nothing is under way;
  *  - every job ends; what nobody can run waits, and why says so; nothing waits without a why;
@@ -200,7 +201,7 @@ static void chaos(struct run *r)
     } else if (what == 6 && r->made) {
         skip = below(r, r->made);
         HASH_ITER (hh, r->w.jobs, j, next)
-            if (skip-- == 0 && j->r.state == JOB_PENDING)
+            if (skip-- == 0 && j->r.state == JOB_PENDING && !j->making)
                 world_cancel(&r->w, j->r.name);
     }
 }
@@ -236,6 +237,7 @@ static const char *const lines[] = { "true",
 
 static json_t *spec_of(struct run *r, enum kind kind, unsigned *line)
 {
+    const struct world_job *first;
     json_t *spec;
 
     *line = kind == BIG ? 0 : below(r, sizeof lines / sizeof *lines);
@@ -259,7 +261,8 @@ static json_t *spec_of(struct run *r, enum kind kind, unsigned *line)
         char name[16];
 
         snprintf(name, sizeof name, "%u", 1 + below(r, r->made));
-        if (world_job_of(&r->w, name) && world_job_of(&r->w, name)->kind != IMPOSSIBLE)
+        first = world_job_of(&r->w, name);
+        if (first && !first->making && first->kind != IMPOSSIBLE)
             json_object_set_new(spec, "after", json_pack("[s]", name));
     }
     return spec;
@@ -275,6 +278,7 @@ static void arrive(struct run *r)
 
     snprintf(user, sizeof user, "u%u", below(r, USERS));
     r->made++;
+    r->w.early = below(r, 2) && !json_object_get(spec, "after");
     /* Its fields are known when it is first placed, which is not before the next step. */
     j = world_job_json(&r->w, NULL, user, r->at[below(r, r->n)].m->id, spec);
     j->kind = kind;
@@ -312,7 +316,7 @@ static void check_why(struct run *r)
 
     while (j && skip-- > 0)
         j = j->hh.next;
-    if (!j)
+    if (!j || j->making)
         return;
     if (sched_why(r->w.s, j->r.name, &why) < 0 || why.len < 10)
         fail(r, "it has no why", j->r.name);

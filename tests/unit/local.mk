@@ -428,6 +428,12 @@ tests_unit_test_job_cmd_SOURCES = tests/unit/test_job_cmd.c tests/unit/job_kit.h
 tests_unit_test_job_cmd_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
 tests_unit_test_job_cmd_LDADD = $(JOB_TEST_LIBS)
 
+check_PROGRAMS += tests/unit/test_job_advice
+TESTS += tests/unit/test_job_advice
+tests_unit_test_job_advice_SOURCES = tests/unit/test_job_advice.c tests/unit/job_kit.h
+tests_unit_test_job_advice_SOURCES += tests/unit/registry_kit.h tests/unit/tempdir.h
+tests_unit_test_job_advice_LDADD = $(JOB_TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test_job_model
 TESTS += tests/unit/test_job_model
 tests_unit_test_job_model_SOURCES = tests/unit/test_job_model.c tests/unit/job_kit.h
@@ -494,6 +500,11 @@ check_PROGRAMS += tests/unit/test_sched_queue
 TESTS += tests/unit/test_sched_queue
 tests_unit_test_sched_queue_SOURCES = tests/unit/test_sched_queue.c tests/unit/sched_kit.h $(SCHED_WORLD_SOURCES)
 tests_unit_test_sched_queue_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sched_early
+TESTS += tests/unit/test_sched_early
+tests_unit_test_sched_early_SOURCES = tests/unit/test_sched_early.c tests/unit/sched_kit.h $(SCHED_WORLD_SOURCES)
+tests_unit_test_sched_early_LDADD = $(SCHED_WORLD_LIBS) $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_sched_placed
 TESTS += tests/unit/test_sched_placed

@@ -110,6 +110,16 @@ void replica_cancel(struct replica *r, void *arg)
     }
 }
 
+static const struct replica_adviser *adviser;
+static void *adviser_arg;
+
+void replica_advised_by(struct replica *r, const struct replica_adviser *a, void *arg)
+{
+    (void)r;
+    adviser = a;
+    adviser_arg = arg;
+}
+
 static inline void let_through(void)
 {
     struct pending *a = asked;

@@ -104,6 +104,35 @@ void sched_failed(struct sched *s, const char *name, uint64_t uid, uint32_t atte
     hear("failed %s %u; ", name, attempt);
 }
 
+bool sched_early(struct sched *s, const struct job *j, uint64_t *id,
+                 void (*put)(void *arg, const struct job_place *place), void *arg)
+{
+    static const char *const on[] = { "A" };
+    struct job_place p = { .name = "?1", .uid = 1, .attempt = 1, .on = on, .n_on = 1 };
+
+    (void)s;
+    hear("early %s %s; ", j->user, json_string_value(json_object_get(j->spec, "run")));
+    if (strcmp(j->user, "late") == 0)
+        return false;
+    p.groups = on;
+    p.n_groups = 1;
+    *id = 41;
+    put(arg, &p);
+    return true;
+}
+
+void sched_early_made(struct sched *s, uint64_t id, const char *name, uint64_t uid)
+{
+    (void)s;
+    hear("made %llu %s %llu; ", (unsigned long long)id, name, (unsigned long long)uid);
+}
+
+void sched_early_gone(struct sched *s, uint64_t id)
+{
+    (void)s;
+    hear("unmade %llu; ", (unsigned long long)id);
+}
+
 void sched_sync(struct sched *s, bool begin)
 {
     (void)s;
@@ -556,16 +585,121 @@ static void where(void **state)
     close_all();
 }
 
+/* ---- advice to commands on their way */
+
+/* What is said about a job.make with that changed; "-": nothing. */
+static const char *advice_with(const char *key, json_t *value)
+{
+    static char text[200];
+    json_t *cmd = job_make_fields("x", "ann", "A", spec_of("'run':'a'"), true, false, S), *advice;
+
+    json_object_set_new(cmd, "v", json_integer(REGISTRY_SCHEMA));
+    json_object_set_new(cmd, "cmd", json_string("job.make"));
+    json_object_set_new(cmd, key, value);
+    advice = adviser->advise(adviser_arg, cmd);
+    json_decref(cmd);
+    strcpy(text, "-");
+    if (advice)
+        snprintf(text, sizeof text, "%s in epoch %lld as %lld",
+                 json_string_value(json_array_get(json_object_get(advice, "on"), 0)),
+                 json_integer_value(json_object_get(advice, "epoch")),
+                 json_integer_value(json_object_get(advice, "id")));
+    json_decref(advice);
+    return text;
+}
+
+static void advises(void **state)
+{
+    char *longer = calloc(1, 1000);
+
+    (void)state;
+    open_all();
+    memset(longer, 'a', 999);
+    assert_string_equal(advice_with("name", json_string("x")), "A in epoch 1 as 41");
+    assert_string_equal(said(), "early ann a; ");
+    assert_string_equal(advice_with("user", json_string("late")), "-");
+    assert_string_equal(said(), "early late a; ");
+    assert_string_equal(advice_with("cmd", json_string("job.run")), "-");
+    assert_string_equal(advice_with("cmd", json_integer(1)), "-");
+    assert_string_equal(advice_with("start", json_false()), "-");
+    assert_string_equal(advice_with("hold", json_true()), "-");
+    assert_string_equal(advice_with("user", json_string(longer)), "-");
+    assert_string_equal(advice_with("by", json_string(longer)), "-");
+    assert_string_equal(advice_with("by", json_null()), "-");
+    assert_string_equal(advice_with("at_us", json_integer(-5)), "-");
+    assert_string_equal(advice_with("spec", json_string("true")), "-");
+    assert_string_equal(advice_with("spec", spec_of("'cpus':1")), "-");
+    assert_string_equal(advice_with("spec", spec_of("'run':'a','array':'1-3'")), "-");
+    assert_string_equal(advice_with("spec", spec_of("'run':'a','after':['b']")), "-");
+    assert_string_equal(said(), "");
+    free(longer);
+    close_all();
+}
+
+static void advises_only_while_it_decides(void **state)
+{
+    struct oerr e;
+
+    (void)state;
+    open_with(NULL);
+    assert_string_equal(advice_with("name", json_string("x")), "-");
+    assert_int_equal(scheduler_service.start(scheduler, 1, &e), 0);
+    assert_string_equal(advice_with("name", json_string("x")), "-"); /* it still reads */
+    while (steps == 0)
+        turn();
+    assert_string_equal(advice_with("name", json_string("x")), "A in epoch 1 as 41");
+    close_all();
+    assert_null(adviser);
+}
+
+static void carried_out(json_int_t epoch, int rc, json_t *body)
+{
+    json_t *advice = json_pack("{s:I, s:i}", "epoch", epoch, "id", 41);
+
+    adviser->carried_out(adviser_arg, advice, rc, body);
+    json_decref(advice);
+    json_decref(body);
+}
+
+static void hears_what_became_of_it(void **state)
+{
+    (void)state;
+    open_all();
+    carried_out(1, 0, json_pack("{s:s, s:i}", "name", "x", "uid", 9));
+    assert_string_equal(said(), "made 41 x 9; ");
+    carried_out(1, 0, json_pack("{s:s, s:i, s:b}", "name", "x", "uid", 9, "left", 1));
+    assert_string_equal(said(), "made 41 x 9; failed x 1; ");
+    carried_out(1, -EEXIST, NULL);
+    assert_string_equal(said(), "unmade 41; ");
+    carried_out(2, 0, json_pack("{s:s, s:i}", "name", "x", "uid", 9)); /* of another's advice */
+    carried_out(1, 0, NULL);
+    assert_string_equal(said(), "unmade 41; ");
+    scheduler_service.stop(scheduler);
+    carried_out(1, 0, json_pack("{s:s, s:i}", "name", "x", "uid", 9));
+    assert_string_equal(said(), "");
+    close_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_all_first), cmocka_unit_test(one_step_for_many_events),
-        cmocka_unit_test(places),          cmocka_unit_test(an_old_epoch),
-        cmocka_unit_test(refuses),         cmocka_unit_test(fences),
-        cmocka_unit_test(few_fly),         cmocka_unit_test(stops_in_flight),
-        cmocka_unit_test(probes),          cmocka_unit_test(probes_nobody),
-        cmocka_unit_test(members),         cmocka_unit_test(restored),
-        cmocka_unit_test(wakes_by_itself), cmocka_unit_test(where),
+        cmocka_unit_test(reads_all_first),
+        cmocka_unit_test(one_step_for_many_events),
+        cmocka_unit_test(places),
+        cmocka_unit_test(an_old_epoch),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(fences),
+        cmocka_unit_test(few_fly),
+        cmocka_unit_test(stops_in_flight),
+        cmocka_unit_test(probes),
+        cmocka_unit_test(probes_nobody),
+        cmocka_unit_test(members),
+        cmocka_unit_test(restored),
+        cmocka_unit_test(wakes_by_itself),
+        cmocka_unit_test(where),
+        cmocka_unit_test(advises),
+        cmocka_unit_test(advises_only_while_it_decides),
+        cmocka_unit_test(hears_what_became_of_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

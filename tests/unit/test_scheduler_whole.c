@@ -164,12 +164,93 @@ static void many(void **state)
     close_all();
 }
 
+static void applied_as_by_the_replica(void *arg, uint64_t index, const json_t *cmd,
+                                      const struct registry_result *result)
+{
+    const json_t *advice = json_object_get(cmd, "advice");
+
+    kit_applied(arg, index, cmd, result);
+    if (advice)
+        adviser->carried_out(adviser_arg, advice, result->rc, result->body);
+}
+
+/* Makes a job as the replica does: with advice on the way. Whether there was any. */
+static bool submit_advised(const char *name, const char *run)
+{
+    json_t *spec = json_pack("{s:i, s:s}", "schema", 1, "run", run), *advice;
+    json_t *cmd = job_make_fields(name, "alice", "A", spec, true, false, wall_us());
+    char *text;
+
+    json_object_set_new(cmd, "v", json_integer(REGISTRY_SCHEMA));
+    json_object_set_new(cmd, "cmd", json_string("job.make"));
+    advice = adviser->advise(adviser_arg, cmd);
+    if (advice)
+        json_object_set(cmd, "advice", advice);
+    text = json_dumps(cmd, 0);
+    kit_queue(&kit, text);
+    free(text);
+    json_decref(cmd);
+    assert_int_equal(registry_flush(kit.r, applied_as_by_the_replica, &kit), 0);
+    json_decref(advice);
+    return advice != NULL;
+}
+
+/* One command for both, where there is room; nothing is promised twice, or kept in vain. */
+static void made_and_placed_at_once(void **state)
+{
+    struct sched_allocation a, b;
+    unsigned early = 0;
+
+    (void)state;
+    open_all();
+    assert_int_equal(job_submit(&kit, "first", "'run':'true'"), 0);
+    until("first", "running"); /* now both machines are known to have it */
+    for (int i = 1; i < 20; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "j%d", i);
+        early += submit_advised(name, "true");
+        assert_int_equal(n_asked, 0);
+        assert_string_equal(state_of(&kit, name), i < 8 ? "running" : "pending");
+    }
+    assert_int_equal(early, 7);
+    assert_false(submit_advised("j1", "true"));
+    assert_int_equal(kit.rc, -EEXIST);
+    turn();
+    assert_int_equal(scheduler_allocated(scheduler, "A", &a), 0);
+    assert_int_equal(scheduler_allocated(scheduler, "B", &b), 0);
+    assert_int_equal(a.cpu_milli + b.cpu_milli, 8000);
+    assert_int_equal(job_over(&kit, "j1", 0, EXITED(0), wall_us()), 0);
+    until("j8", "running");
+    close_all();
+}
+
+/* Refused though there was room: that is free again. */
+static void advised_and_refused(void **state)
+{
+    struct sched_allocation a;
+
+    (void)state;
+    open_all();
+    assert_int_equal(job_submit(&kit, "first", "'run':'@A true'"), 0);
+    until("first", "running");
+    assert_true(submit_advised("first", "@A true"));
+    assert_int_equal(kit.rc, -EEXIST);
+    assert_int_equal(scheduler_allocated(scheduler, "A", &a), 0);
+    assert_int_equal(a.cpu_milli, 1000);
+    close_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_job),      cmocka_unit_test(one_after_the_other),
-        cmocka_unit_test(why_it_waits), cmocka_unit_test(a_machine_dies),
+        cmocka_unit_test(one_job),
+        cmocka_unit_test(one_after_the_other),
+        cmocka_unit_test(why_it_waits),
+        cmocka_unit_test(a_machine_dies),
         cmocka_unit_test(many),
+        cmocka_unit_test(made_and_placed_at_once),
+        cmocka_unit_test(advised_and_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
