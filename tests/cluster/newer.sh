@@ -10,7 +10,7 @@ mkfifo "$T/asks"
 in_bg node C "exec registry_node C --state $HOME/.oneos <$T/asks"
 exec 7>"$T/asks"
 said() { echo "$1" >&7; eventually 10 "out node | tail -n 1 | grep -q \"$2\" || { echo '$1' >&7; false; }"; }
-expect 'a command of the next schema is refused' said 'raw A {"v":3,"cmd":"pipe.make"}' 'raw EPROTONOSUPPORT A leads the registry and is too old'
+expect 'a command of the next schema is refused' said 'raw A {"v":99,"cmd":"pipe.make"}' 'raw EPROTONOSUPPORT A leads the registry and is too old'
 expect 'what is no command is refused' said 'raw A [[[' 'raw EPROTO '
 expect 'one that has no name is carried out as a failure' said 'raw A {"v":1}' 'raw ok'
 expect 'the registry goes on' on A "touch $P/more"
