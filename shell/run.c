@@ -268,7 +268,6 @@ static int run_here(struct run *r)
 {
     int rc;
 
-    stdio_open(r);
     if (r->pty)
         terminal_raw();
     rc = stdio_start(r);
@@ -281,10 +280,11 @@ static int run_here(struct run *r)
 
 static int detach(struct run *r)
 {
-    int fd = tree_open(r->sh, O_WRONLY, "%s/%s/stdin", run_folder(r), r->name);
+    /* End of file: nobody will write. A job was told so before. */
+    int fd = r->job ? -1 : tree_open(r->sh, O_WRONLY, "%s/%s/stdin", run_folder(r), r->name);
 
     if (fd >= 0)
-        close(fd); /* end of file: nobody will write */
+        close(fd);
     puts(r->name);
     return finish(0);
 }
@@ -300,8 +300,8 @@ static int run(struct shell *sh, int argc, char **argv)
     r = (struct run){ .sh = sh,
                       .ctl = -1,
                       .pty = options_on(sh->options, "tty"),
-                      .detach = options_on(sh->options, "detach"),
-                      .no_stdin = options_on(sh->options, "no-stdin") };
+                      .detach = options_on(sh->options, "detach") };
+    r.input_empty = r.detach || options_on(sh->options, "no-stdin") || stdio_no_input();
     rc = request_parse(sh, argv, &q);
     if (rc)
         return rc;

@@ -23,7 +23,7 @@ struct run {
     char name[NAME_BYTES]; /* 17, A.17 */
     int ctl;               /* the descriptor of `clone`, which is now that of its ctl */
     int wait;              /* that of its `wait`, or -errno */
-    bool pty, no_stdin, detach;
+    bool pty, detach;
     bool input_empty; /* it is plain that nothing comes on standard input */
     struct output out, err;
     pthread_t err_thread;
@@ -74,10 +74,11 @@ int forward_cancelled(void);
 
 /* ---- bytes (run_io.c) ---- */
 
-/* Opens its stdio and its `wait`, while the command starts. */
-void stdio_open(struct run *r);
+/* True when it is plain that nothing comes on standard input. */
+bool stdio_no_input(void);
 
-/* Starts to pass standard input and standard error. 0 or -errno. */
+/* Opens its stdio and its `wait`, while the command starts, and begins to pass standard input and
+ * standard error. 0 or -errno. */
 int stdio_start(struct run *r);
 
 /* Passes standard output, and waits for the ends of both: then r->out and r->err tell what became

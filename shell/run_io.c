@@ -117,13 +117,12 @@ static void close_input(const struct run *r)
         close(fd);
 }
 
-/* True when it is plain that nothing comes: then no thread is needed to say so. */
-static bool input_is_empty(const struct run *r)
+bool stdio_no_input(void)
 {
     struct stat st;
     int flags = fcntl(STDIN_FILENO, F_GETFL);
 
-    if (r->no_stdin || flags < 0 || (flags & O_ACCMODE) == O_WRONLY)
+    if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY)
         return true;
     return fstat(STDIN_FILENO, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
 }
@@ -140,27 +139,16 @@ static int start_thread(pthread_t *thread, void *(*main)(void *), void *arg)
     return rc;
 }
 
+static void output_open(struct output *out)
+{
+    out->from = open_file(out->run, out->file, O_RDONLY);
+}
+
 static void *pass_error(void *arg)
 {
+    output_open(arg);
     pass_output(arg);
     return NULL;
-}
-
-static struct output output_open(struct run *r, const char *file, int to)
-{
-    return (
-        struct output){ .run = r, .file = file, .from = open_file(r, file, O_RDONLY), .to = to };
-}
-
-void stdio_open(struct run *r)
-{
-    r->out = output_open(r, "stdout", STDOUT_FILENO);
-    if (!r->pty)
-        r->err = output_open(r, "stderr", STDERR_FILENO);
-    r->wait = open_file(r, "wait", O_RDONLY);
-    r->input_empty = input_is_empty(r);
-    if (r->input_empty)
-        close_input(r);
 }
 
 int stdio_start(struct run *r)
@@ -168,8 +156,15 @@ int stdio_start(struct run *r)
     pthread_t thread;
     int rc = 0;
 
-    if (r->err.file)
+    r->out = (struct output){ .run = r, .file = "stdout", .to = STDOUT_FILENO };
+    if (!r->pty) {
+        r->err = (struct output){ .run = r, .file = "stderr", .to = STDERR_FILENO };
         rc = start_thread(&r->err_thread, pass_error, &r->err);
+    }
+    output_open(&r->out);
+    r->wait = open_file(r, "wait", O_RDONLY);
+    if (r->input_empty && !r->job) /* a job was told so before */
+        close_input(r);
     if (rc == 0 && !r->input_empty && (rc = start_thread(&thread, pass_input, r)) == 0)
         pthread_detach(thread);
     return rc;

@@ -135,6 +135,8 @@ void request_job(const struct run *r, const struct request *q, struct obuf *out)
         put_line(out, "set cpus", q->cpus);
     if (q->memory)
         put_line(out, "set memory", q->memory);
+    if (r->input_empty)
+        obuf_puts(out, "set input none\n");
     put_cwd(r->sh, "set cwd", out);
     put_login("set env", out);
     obuf_puts(out, "run");

@@ -4,7 +4,7 @@
  *     {"schema": 1, "run": LINE, "cpus": 2, "memory": "512MiB", "priority": 10, "retries": 2,
  *      "restart": "never"|"on-failure"|"always", "timeout": "2h 30min", "after": ["17", "train"],
  *      "place": "spread"|"pack", "near": "/oneos/fs/data", "array": "1-100", "env": {"K": "V"},
- *      "cwd": "/oneos/fs/x"}
+ *      "cwd": "/oneos/fs/x", "input": "open"|"none"}
  *
  * schema and run are always there, of the others only what differs from the default. A reader takes
  * more than is written: numbers as texts and the other way round (memory in bytes, timeout in
@@ -52,6 +52,7 @@ struct job_spec {
     unsigned array_first, array_last;
     struct job_list env; /* "K=V", each K once */
     char *cwd;           /* absolute, or NULL */
+    bool no_input;       /* its stdin is empty, and has no writer */
 };
 
 /* -EINVAL with words that begin with the key; -ENOMEM. The spec is empty then. */

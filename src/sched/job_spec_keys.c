@@ -465,6 +465,31 @@ static void reset_env(struct job_spec *s)
     job_list_free(&s->env);
 }
 
+/* ---- input */
+
+static const char *const inputs[] = { "open", "none" };
+
+static int set_input(struct job_spec *s, int argc, char *const *argv, struct oerr *e)
+{
+    int v = name_in(inputs, ARRAY_SIZE(inputs), argv[0]);
+
+    (void)argc;
+    if (v < 0)
+        return oerr_set(e, -EINVAL, "'%.60s' is not one of open, none", argv[0]);
+    s->no_input = v == 1;
+    return 0;
+}
+
+static json_t *get_input(const struct job_spec *s)
+{
+    return s->no_input ? json_string(inputs[1]) : json_null();
+}
+
+static void reset_input(struct job_spec *s)
+{
+    s->no_input = false;
+}
+
 /* ---- the table */
 
 #define ROW(name, usage, max, pairs, help)                                                         \
@@ -486,5 +511,6 @@ const struct spec_key spec_keys[] = {
     KEY(array, "FIRST-LAST", 1, "runs it once for each number, as 1-100"),
     ROW(env, "K=V...", -1, true, "variables of its environment; K alone takes one away"),
     KEY(cwd, "PATH", 1, "where it runs, an absolute path"),
+    KEY(input, "open|none", 1, "none: its standard input is empty, and nobody can write to it"),
     { .max = 0 },
 };

@@ -203,13 +203,13 @@ static int cut(struct build *b, bool *alone)
     return rc;
 }
 
-static void join(struct plan *p)
+static void join(struct plan *p, bool no_input)
 {
     for (size_t i = 1; i < p->n; i++) {
         p->groups[i - 1].out_to = (int)i;
         p->groups[i].in_from = (int)i - 1;
     }
-    p->stdin_group = 0;
+    p->stdin_group = no_input ? PLAN_NONE : 0;
     p->stdout_group = p->status_group = (int)p->n - 1;
 }
 
@@ -316,7 +316,7 @@ int plan_make(struct plan *out, const struct job_spec *spec, char *const *on, co
     out->paths = calloc(files + 1, sizeof *out->paths);
     rc = out->groups && out->procs && out->paths ? cut(&b, alone) : -ENOMEM;
     if (rc == 0) {
-        join(out);
+        join(out, spec->no_input);
         rc = add_input(&b);
     }
     if (rc == 0)

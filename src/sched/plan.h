@@ -46,7 +46,7 @@ struct plan {
     struct plan_proc *procs; /* first the stages of the line */
     size_t n_procs;
     int status_group; /* of the last stage: its exit is the job's */
-    int stdin_group;  /* gets the job's stdin; PLAN_NONE: it has < */
+    int stdin_group;  /* gets the job's stdin; PLAN_NONE: it has <, or is to have none */
     int stdout_group; /* gives the job's stdout; PLAN_NONE: it has > */
     char **paths;     /* NULL-ended, what io points into */
 };

@@ -148,7 +148,7 @@ const struct tree_row jobs_rows[] = {
       .help = "one job, by number or name" },
     { .path = "jobs/{job}/ctl", .kind = TREE_CTL, .mode = 0622, .own = true, .verbs = job_verbs,
       .show = show_name, .closed = job_ctl_closed,
-      .help = "set KEY VALUE... | run LINE | hold | release | cancel | signal NAME; keys: cpus memory priority retries restart timeout after spread pack near array env cwd" },
+      .help = "set KEY VALUE... | run LINE | hold | release | cancel | signal NAME; keys: cpus memory priority retries restart timeout after spread pack near array env cwd input" },
     { .path = "jobs/{job}/error", .kind = TREE_ERROR, .mode = 0444,
       .help = "why the last write to ctl or spec failed" },
     { .path = "jobs/{job}/spec", .kind = TREE_TEXT, .mode = 0600, .show = show_job_spec,

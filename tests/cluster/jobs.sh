@@ -52,6 +52,13 @@ expect 'files of the machine where it was made' on A 'echo in >'"$T"'/A/in && n=
     timeout 15 grep -x "exit 0" /oneos/jobs/$n/wait && grep -x in '"$T"'/A/out'
 expect 'input' on A 'n=$(echo "run @B cat" | call clone /oneos/jobs/clone 2>/dev/null) && echo typed >/oneos/jobs/$n/stdin && timeout 15 cat /oneos/jobs/$n/stdout | grep -x typed &&
     timeout 15 grep -x "exit 0" /oneos/jobs/$n/wait'
+# What has no input does not wait for a writer, not even when it is begun again, and takes none.
+expect 'no input' goes $'set input none\nrun sh -c "cat && exit 4"' 'exit 4' failed
+expect 'no input on another machine' goes $'set input none\nset retries 1\nrun @B sh -c "cat; exit 3"' 'exit 3' failed
+expect 'nobody can write to it' on A 'n=$(printf "set input none\nrun sleep 1000\n" | call clone /oneos/jobs/clone 2>/dev/null) && ! call write /oneos/jobs/$n/stdin </dev/null 2>/dev/null && oneos cancel $n'
+expect 'run without a word on its input' same '0 0' "$(on A 'oneos run cat </dev/null; a=$?; yes | oneos run -n @gpu cat; echo $a $?')"
+expect 'run with its input closed' on A 'oneos run cat <&-'
+expect 'detached, it has none' on A 'n=$(yes | oneos run -d @gpu cat) && timeout 10 grep -x "exit 0" /oneos/jobs/$n/wait && [ ! -s /oneos/jobs/$n/stdout ]'
 expect 'variables' same 'x y B' "$(n=$(job $'set env V="x y"\nrun @B sh -c \'echo "$V" "$ONEOS_ID"\'') && ends "$n" >/dev/null && on A timeout 5 cat "/oneos/jobs/$n/stdout")"
 expect 'an array' eval 'n=$(job $'\''set array 1-3\nrun sh -c "echo i=\\$ONEOS_ARRAY_INDEX"'\'') && ends "$n" && on A grep -x "elements_done 3" /oneos/jobs/$n/status &&
     same "i=1 i=2 i=3" "$(on A "cat /oneos/jobs/$n.{1,2,3}/stdout | xargs")"'

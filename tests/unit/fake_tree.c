@@ -26,7 +26,7 @@ struct proc {
     pid_t pid; /* 0 before exec */
     int in, out, err, writers;
     bool lost, named; /* named: its name was read by its maker */
-    bool job, refused;
+    bool job, refused, no_input;
     char wait[64], error[400];
     const char *env[64];
     int nenv;
@@ -197,6 +197,8 @@ static int v_exec(struct proc *p, char **argv)
         child(p, argv, (const int(*)[2])pipes);
     p->in = pipes[0][1];
     fcntl(p->in, F_SETFL, O_NONBLOCK);
+    if (p->no_input)
+        close(take_fd(&p->in));
     p->out = pipes[1][0];
     p->err = pipes[2][0];
     close(pipes[0][0]);
@@ -291,6 +293,8 @@ static int run_verb(struct proc *p, const struct words *w)
         p->env[p->nenv++] = strdup(w->v[1]);
     if (strcmp(w->v[0], "set") == 0 && w->n == 3 && strcmp(w->v[1], "env") == 0)
         p->env[p->nenv++] = strdup(w->v[2]);
+    if (strcmp(w->v[0], "set") == 0 && w->n == 3 && strcmp(w->v[1], "input") == 0)
+        p->no_input = strcmp(w->v[2], "none") == 0;
     if (strcmp(w->v[0], "run") == 0 && w->n > 1)
         return v_run(p, w->v + 1);
     if (strcmp(w->v[0], "cancel") == 0)

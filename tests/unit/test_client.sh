@@ -301,8 +301,8 @@ run_commands() {
     check 'run: a script of several lines' 0 'a?b  c' "$oneos" run sh -c 'echo a
 echo "b  c"'
     check 'run by a selector, with what it needs' 0 "it's" "$oneos" run -l 'gpu=1,cores>=2' --cpus 2 --memory 1GiB -- echo "it's"
-    same 'the lines that were written' "set cpus 2;set memory 1GiB;run @'gpu=1,cores>=2' echo 'it'\\''s'" \
-        "$(grep -A20 '^set cpus' "$T/mnt/jobs/1/lines" | grep -v '^set env' | head -3 | paste -sd';')"
+    same 'the lines that were written' "set cpus 2;set memory 1GiB;set input none;run @'gpu=1,cores>=2' echo 'it'\\''s'" \
+        "$(grep -A20 '^set cpus' "$T/mnt/jobs/1/lines" | grep -v '^set env' | head -4 | paste -sd';')"
     check 'a command that looks like a selector' 127 'oneos: @x: *' "$oneos" run -- A=1 @x
     check 'run --cpus none' 64 "*'many' is not a number of cpus*" "$oneos" run --cpus many true
     check 'run: a line that is too long' 126 '*too long*' \
@@ -327,9 +327,10 @@ each_of_machines() {
 }
 
 run_streams() {
-    same 'run -- cat </dev/null' '' "$(timeout 20 "$oneos" run -- cat </dev/null)"
+    same 'run -- cat </dev/null' 0 "$(timeout 20 "$oneos" run -- cat </dev/null; echo $?)"
     same 'run -- cat' 'hello' "$(echo hello | timeout 20 "$oneos" run -- cat)"
-    same 'standard input closed' '' "$(timeout 20 "$oneos" run -- cat <&-)"
+    same 'standard input closed' 0 "$(timeout 20 "$oneos" run -- cat <&-; echo $?)"
+    same 'run -n' 0 "$(yes | timeout 20 "$oneos" run -n -- cat; echo $?)"
     same 'yes | run -- head -1' 'y' "$(yes | timeout 20 "$oneos" run -- head -1)"
     same 'run -- yes | head -1' '141 0' \
         "$(timeout 20 "$oneos" run -- yes </dev/null | head -1 >/dev/null; echo "${PIPESTATUS[@]}")"

@@ -72,6 +72,8 @@ static const struct {
     { ", \"env\": [\"B=1\", \"A=2\", \"B=3\"]", ", \"env\": {\"B\": \"3\", \"A\": \"2\"}" },
     { ", \"env\": {}", "" },
     { ", \"cwd\": \"/oneos/fs/x y\"", NULL },
+    { ", \"input\": \"none\"", NULL },
+    { ", \"input\": \"open\"", "" },
     { ", \"cwd\": \"/a\", \"cpus\": 3", ", \"cpus\": 3, \"cwd\": \"/a\"" },
 };
 
@@ -164,6 +166,8 @@ static const struct {
     { HEAD ", \"priority\": 1001}", "priority: '1001' is not a whole number from -1000 to 1000" },
     { HEAD ", \"priority\": 1.5}", "priority: '1.5' is not a whole number from -1000 to 1000" },
     { HEAD ", \"priority\": \"\"}", "priority: '' is not a whole number from -1000 to 1000" },
+    { HEAD ", \"input\": \"\"}", "input: '' is not one of open, none" },
+    { HEAD ", \"input\": false}", "input: its value must be a text or a number" },
     { HEAD ", \"retries\": -1}", "retries: '-1' is not a whole number from 0 to 1000" },
     { HEAD ", \"retries\": 99999999999}",
       "retries: '99999999999' is not a whole number from 0 to 1000" },
@@ -318,7 +322,7 @@ static void a_refused_set_changes_nothing(void **state)
         { "cwd /\377", "cwd: '/?' is not UTF-8" },
         { "run ls", "the line is set by the verb run: write run LINE" },
         { "memroy 5", "there is no key 'memroy'; set knows: cpus memory priority retries restart "
-                      "timeout after place near array env cwd spread pack" },
+                      "timeout after place near array env cwd input spread pack" },
     };
     json_t *json = json_pack("{s:i, s:s, s:{s:s}}", "schema", 1, "after", "x", "env", "A", "1");
     char *before = json_dumps(json, 0), *after;
@@ -454,7 +458,7 @@ static void tells_its_keys(void **state)
         assert_true(*job_spec_key(i)->usage);
         assert_true(*job_spec_key(i)->help);
     }
-    assert_int_equal(i, 12);
+    assert_int_equal(i, 13);
     assert_string_equal(job_spec_key(0)->name, "cpus");
 }
 

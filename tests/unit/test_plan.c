@@ -106,6 +106,23 @@ static int make(struct plan *p, struct job_spec *spec, const char *line, const c
     return plan_make(p, spec, machines, "A", cwd, e);
 }
 
+static void nobody_writes_its_input(void **state)
+{
+    struct job_spec spec = { .no_input = true };
+    char a[] = "A", b[] = "B", *on[] = { a, b };
+    struct plan p;
+
+    (void)state;
+    assert_int_equal(run_line_parse(&spec.line, "a | b", 5, NULL), 0);
+    assert_int_equal(plan_make(&p, &spec, on, "A", "/w", NULL), 0);
+    assert_int_equal(p.stdin_group, PLAN_NONE);
+    assert_int_equal(p.stdout_group, 1);
+    assert_int_equal(p.groups[0].in_from, PLAN_NONE);
+    assert_int_equal(p.groups[1].in_from, 0);
+    plan_free(&p);
+    job_spec_free(&spec);
+}
+
 static void cuts_and_joins(void **state)
 {
     (void)state;
@@ -246,6 +263,7 @@ static void maps_paths_to_the_mount(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nobody_writes_its_input),
         cmocka_unit_test(cuts_and_joins),
         cmocka_unit_test(every_wire_has_two_ends),
         cmocka_unit_test(without_a_cwd_paths_stay_relative),
