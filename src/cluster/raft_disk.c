@@ -212,6 +212,12 @@ int raft_disk_open(struct raft_disk **out, struct loop *core, const char *dir, s
     return 0;
 }
 
+void raft_disk_before(struct raft_disk *d, void (*fn)(void *arg), void *arg)
+{
+    d->before = fn;
+    d->before_arg = arg;
+}
+
 void raft_disk_close(struct raft_disk *d)
 {
     if (!d)

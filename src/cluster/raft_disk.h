@@ -23,6 +23,9 @@ struct raft_disk;
  * -EBUSY another process has it. -EBADMSG damaged; -EPROTONOSUPPORT written by a newer version;
  * -ENOSPC; -EROFS, -EACCES. */
 int raft_disk_open(struct raft_disk **out, struct loop *core, const char *dir, struct oerr *e);
+/* fn is called before each time that the log begins to be written: what is to leave this machine
+ * first leaves then. It may not use the disk. */
+void raft_disk_before(struct raft_disk *d, void (*fn)(void *arg), void *arg);
 
 /* Waits for the write under way; what was only queued ends with -ECANCELED (from inside). Not from
  * a done. NULL is allowed. */

@@ -3,10 +3,10 @@
  * the log and one for snapshot files.
  *
  * The log's job takes what is queued when it starts, and writes it in one transaction; its end
- * calls the dones, and starts it again when more was queued meanwhile. It begins at the end of the
- * loop's turn: a leader's messages to the others leave before its own disk takes the processor
- * (Ongaro, "Consensus: bridging theory and practice", 10.2.1). The loop's thread writes
- * term, vote and truncations itself, between two transactions of the job (`txn` is the turn).
+ * calls the dones, and starts it again when more was queued meanwhile. It begins when the loop has
+ * done what it is at, and after `before`: a leader's messages to the others leave before its own
+ * disk takes the processor (Ongaro, "Consensus: bridging theory and practice", 10.2.1). The loop's
+ * thread writes term, vote and truncations itself, between two transactions of the job (`txn` is the turn).
  *
  * A put goes to the snapshots' job (the file), and then to the log's (the entries it replaces):
  * either `cut`, some entries with each transaction so that appends do not wait for long, or, when
@@ -80,8 +80,11 @@ static void start_jobs(struct raft_disk *d)
     uv_idle_stop(&d->soon);
     if (d->closing || d->failed)
         return;
-    if (!d->log_job.active && !d->log_waits && (d->seal_due || log_has_work(d)))
+    if (!d->log_job.active && !d->log_waits && (d->seal_due || log_has_work(d))) {
+        if (d->before)
+            d->before(d->before_arg);
         start_job(d, &d->log_job, flow_log_work, after_log);
+    }
     if (!d->snap_job.active && (d->snap_op = next_snap(d)))
         start_job(d, &d->snap_job, flow_snap_work, after_snap);
 }

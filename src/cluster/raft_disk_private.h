@@ -161,6 +161,8 @@ struct raft_disk {
 
     struct job log_job, snap_job;
     uv_timer_t timer, rest;
+    void (*before)(void *arg);
+    void *before_arg;
     uv_idle_t soon; /* active: something may have been queued in this turn */
     bool seal_due;  /* the job is to seal the log, where nothing else is to be written */
     bool log_waits, snap_waits; /* for the timer */

@@ -213,6 +213,11 @@ static const struct consensus_env world = { .now_ms = env_now,
 
 /* ---- the engine */
 
+static void before_writing(void *arg)
+{
+    cluster_push(((struct replica *)arg)->cluster);
+}
+
 static int engine_open(struct replica *r, struct oerr *e)
 {
     char dir[4300];
@@ -220,6 +225,8 @@ static int engine_open(struct replica *r, struct oerr *e)
 
     snprintf(dir, sizeof dir, "%s/log", r->dir);
     rc = raft_disk_open(&r->disk, r->core, dir, e);
+    if (rc == 0)
+        raft_disk_before(r->disk, before_writing, r);
     if (rc == 0 && raft_disk_fresh(r->disk) && registry_index(r->registry) > 0)
         rc = registry_wipe(r->registry); /* of another log */
     if (rc == 0) {
