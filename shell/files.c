@@ -35,7 +35,8 @@ int tree_open(const struct shell *sh, int flags, const char *fmt, ...)
     return fd < 0 ? -errno : fd;
 }
 
-int read_all(int fd, struct obuf *out)
+/* Up to the end of the file, or of the first line. */
+static int read_some(int fd, bool one_line, struct obuf *out)
 {
     char buffer[READ_BYTES];
     ssize_t n;
@@ -44,11 +45,16 @@ int read_all(int fd, struct obuf *out)
         n = read(fd, buffer, sizeof buffer);
         if (n > 0)
             obuf_put(out, buffer, (size_t)n);
-        else if (n == 0)
-            return obuf_check(out);
-        else if (errno != EINTR)
+        else if (n < 0 && errno != EINTR)
             return -errno;
+        if (n == 0 || (n > 0 && one_line && memchr(buffer, '\n', (size_t)n)))
+            return obuf_check(out);
     }
+}
+
+int read_all(int fd, struct obuf *out)
+{
+    return read_some(fd, false, out);
 }
 
 int tree_read(const struct shell *sh, struct obuf *out, const char *path)
@@ -56,6 +62,13 @@ int tree_read(const struct shell *sh, struct obuf *out, const char *path)
     cleanup_close int fd = tree_open(sh, O_RDONLY, "%s", path);
 
     return fd < 0 ? fd : read_all(fd, out);
+}
+
+int tree_read_line(const struct shell *sh, struct obuf *out, const char *path)
+{
+    cleanup_close int fd = tree_open(sh, O_RDONLY, "%s", path);
+
+    return fd < 0 ? fd : read_some(fd, true, out);
 }
 
 int write_all(int fd, const void *data, size_t n)

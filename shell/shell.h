@@ -72,6 +72,9 @@ int tree_open(const struct shell *sh, int flags, const char *fmt, ...)
 int tree_read(const struct shell *sh, struct obuf *out, const char *path);
 int read_all(int fd, struct obuf *out);
 
+/* The same of a file of one line: it is not asked for its end, which is one question less. */
+int tree_read_line(const struct shell *sh, struct obuf *out, const char *path);
+
 /* Writes all of it, going on after EINTR and short writes: 0 or -errno. */
 int write_all(int fd, const void *data, size_t n);
 

@@ -36,7 +36,7 @@ static int wait_one(const struct shell *sh, const char *name)
     if (rc)
         return rc;
     strcat(path, "/wait");
-    rc = tree_read(sh, &line, path);
+    rc = tree_read_line(sh, &line, path);
     status = rc < 0 ? say_errno(sh, path, rc) : wait_status(line.p ? line.p : "");
     if (rc == 0 && status < 0)
         status = say(EXIT_ONEOS, "%s does not say how it ended", path);
