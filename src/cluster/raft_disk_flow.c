@@ -6,7 +6,8 @@
  * calls the dones, and starts it again when more was queued meanwhile. It begins when the loop has
  * done what it is at, and after `before`: a leader's messages to the others leave before its own
  * disk takes the processor (Ongaro, "Consensus: bridging theory and practice", 10.2.1). The loop's
- * thread writes term, vote and truncations itself, between two transactions of the job (`txn` is the turn).
+ * thread writes term, vote and truncations itself, between two transactions of the job (`txn` is
+ * the turn).
  *
  * A put goes to the snapshots' job (the file), and then to the log's (the entries it replaces):
  * either `cut`, some entries with each transaction so that appends do not wait for long, or, when

@@ -25,22 +25,43 @@ rate()
     calc "sprintf(\"%.0f\", $JOBS * 1000 / ($(now_ms) - $began))"
 }
 
-bench_jobs_rate()
+# A alone, as where there is one machine; the others come back afterwards.
+bench_jobs_alone()
 {
-    local r one='' three='' parallel='' sh='' xargs=''
+    local r one='' parallel='' sh='' id
+    stop C
+    stop B
+    expect_quiet eventually 10 on A 'grep -qx "voters 1" /oneos/status'
+    jobs_oneos true >/dev/null
     for ((r = 0; r < JOB_ROUNDS; r++)); do
-        one+=$(jobs_oneos '@A true')$'\n'
-        three+=$(jobs_oneos true)$'\n'
+        one+=$(jobs_oneos true)$'\n'
         ! command -v parallel >/dev/null || parallel+=$(rate "seq $JOBS | parallel -j2 -N0 true")$'\n'
         sh+=$(rate "seq $JOBS | xargs -P2 -n1 sh -c true")$'\n'
-        ! ssh_setup || xargs+=$(rate "seq $JOBS | xargs -P6 -I{} ${SSH[*]} -o ControlPath=$T/ssh/master $(address B) true")$'\n'
     done
-    one=$(printf %s "$one" | median) three=$(printf %s "$three" | median)
+    one=$(printf %s "$one" | median)
     row "$JOBS jobs \`true\`, submitted and waited for, one machine" "$one" 'the reach' 1000 LARGER '>= 1' /s
     [ -z "$parallel" ] || row '' "$one" 'GNU parallel -j2 (no queue, no record)' "$(printf %s "$parallel" | median)" LARGER - /s
     row '' "$one" 'xargs -P2 (the same)' "$(printf %s "$sh" | median)" LARGER - /s
+    for id in B C; do
+        start "$id"
+        expect_quiet eventually 10 on A "grep -qx alive /oneos/machines/$id/state"
+    done
+    expect_quiet eventually 10 on A 'grep -qx "voters 3" /oneos/status'
+}
+
+bench_jobs_rate()
+{
+    local r one='' three='' xargs=''
+    jobs_oneos true >/dev/null
+    for ((r = 0; r < JOB_ROUNDS; r++)); do
+        three+=$(jobs_oneos true)$'\n'
+        one+=$(jobs_oneos '@A true')$'\n'
+        ! ssh_setup || xargs+=$(rate "seq $JOBS | xargs -P6 -I{} ${SSH[*]} -o ControlPath=$T/ssh/master $(address B) true")$'\n'
+    done
+    one=$(printf %s "$one" | median) three=$(printf %s "$three" | median)
     row '... over three machines (on the same two cores)' "$three" 'the reach' 1000 LARGER '>= 1' /s
     [ -z "$xargs" ] || row '' "$three" 'xargs -P6, ssh ControlMaster, to one' "$(printf %s "$xargs" | median)" LARGER - /s
+    row '... all on one of the three, agreed on by them' "$one" 'the reach' 1000 LARGER '>= 1' /s
 }
 
 bench_jobs_latency()
@@ -65,5 +86,6 @@ bench_jobs()
 {
     bench_jobs_latency
     bench_jobs_rate
+    bench_jobs_alone
     "$BENCH/bench_sched" speed || true
 }
