@@ -182,6 +182,29 @@ static struct machine *close_to(const struct sched *s, const struct job_node *j)
     return j->near ? machine_find(s, j->near) : j->files ? machine_find(s, j->by) : NULL;
 }
 
+/* That machine has room and has not said yet whether it can run the job: another that has said so
+ * is not better for it. Asks it; for as long only as an answer may take. */
+static bool waits_for_close(struct sched *s, const struct job_node *j)
+{
+    const struct machine *m = close_to(s, j);
+    const struct lane *l = j->lane;
+    bool wait = false;
+
+    if (!m || machine_closed(m) || s->fit.cpu[m->slot] < l->cpu ||
+        s->fit.memory[m->slot] < l->memory || s->now_ms >= j->seen_ms + PROBE_WAIT_MS)
+        return false;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct stage *st = &l->stages[i];
+
+        if (!bit_get(st->choice->match, m->slot))
+            continue;
+        if (st->need->verdict[m->slot] == V_UNKNOWN)
+            need_ask(s, st, NULL, m->id);
+        wait = wait || st->need->verdict[m->slot] == V_ASKED;
+    }
+    return wait;
+}
+
 static bool may_take(const struct sched *s, const struct job_node *j, const struct part *p,
                      const struct machine *m)
 {
@@ -435,6 +458,8 @@ enum outcome place_try(struct sched *s, struct job_node *j)
         return UNFIT;
     if (n == 0)
         return without(s, j);
+    if (waits_for_close(s, j))
+        return ASKS;
     if (n > 1) { /* one machine for all may yet be found */
         how = without(s, j);
         if (how == ASKS)

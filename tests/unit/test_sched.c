@@ -71,6 +71,29 @@ static void data_and_files(void **state)
     go_log("place 4 A\nplace 5 B / B A\nplace 6 B\n");
 }
 
+/* The machine that has the data is asked, too, and its answer waited for; but not for ever. */
+static void what_has_the_data_is_waited_for(void **state)
+{
+    (void)state;
+    w.near = on_b;
+    w.mute = true;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_machine(&w, "B", 4, 1024, NULL);
+    world_job(&w, NULL, "ann", "A", "{'run':'wc','near':'/oneos/fs/b/data'}");
+    go_log("");
+    sched_probed(w.s, 1, 0, NULL);
+    go_log("");
+    sched_probed(w.s, 2, 0, NULL);
+    go_log("place 1 B\n");
+    world_job(&w, NULL, "ann", "A", "{'run':'tr','near':'/oneos/fs/b/data'}");
+    go_log("");
+    sched_probed(w.s, 3, 0, NULL);
+    world_pass(&w, 4900);
+    assert_string_equal(world_log(&w), "");
+    world_pass(&w, 200);
+    assert_string_equal(world_log(&w), "place 2 A\n");
+}
+
 static void files_need_their_machine(void **state)
 {
     (void)state;
@@ -384,6 +407,7 @@ int main(void)
         TEST(submitter_of_equal_ones),
         TEST(load_counts),
         TEST(data_and_files),
+        TEST(what_has_the_data_is_waited_for),
         TEST(files_need_their_machine),
         TEST(promised),
         TEST(memory_is_promised),
