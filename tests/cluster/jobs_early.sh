@@ -50,6 +50,7 @@ expect "one for a job of its own machine" eventually 20 "goes $other 'made and p
 # ---- another leader ----
 
 expect 'it comes back' eventually 10 "on A 'echo move $leader >/oneos/services/scheduler/ctl' && same $leader \"\$(scheduler_of A)\" && runs A"
+expect 'all three vote: one of them can be missed' eventually 20 on A grep -qx 'voters 3' /oneos/status
 kill9 "$leader"
 [ "$leader" = A ] && from=B || from=A
 expect 'another machine leads' eventually 10 "same 1 \"\$(leader_of $from | grep -vc $leader)\""

@@ -40,6 +40,7 @@ expect 'its output is whole, nothing missing, nothing twice' whole
 rm "$T/stop"
 job=$(submit A -- "@B $counting")
 expect 'one more runs' eventually 10 in_state "$job" running
+expect 'all three vote: one of them can be missed' eventually 20 on A grep -qx 'voters 3' /oneos/status
 scheduler=$(on A "basename \$(readlink /oneos/services/scheduler/machine)")
 from=$([ "$scheduler" = A ] && echo C || echo A)
 kill9 "$scheduler"
