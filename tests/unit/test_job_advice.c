@@ -4,7 +4,8 @@
  */
 #include "job_kit.h"
 
-#define X "'run':'a|b'"
+#define X       "'run':'a|b'"
+#define LONG_ID "0123456789012345678901234567890123456789012345678901234567890123456789"
 
 static struct kit k;
 
@@ -130,8 +131,7 @@ static void what_is_no_advice(void **state)
         "{'epoch':1,'on':['A','B'],'groups':['A','B'],'status':-1}",
         "{'epoch':1,'on':['A',7],'groups':['A','B'],'status':1}",
         "{'epoch':1,'on':[],'groups':[],'status':0}",
-        "{'epoch':1,'on':['A'],'groups':["
-        "'0123456789012345678901234567890123456789012345678901234567890123456789'],'status':0}",
+        "{'epoch':1,'on':['A'],'groups':['" LONG_ID "'],'status':0}",
     };
 
     (void)state;
