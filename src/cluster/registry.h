@@ -74,6 +74,7 @@ struct registry_result {
     int rc;       /* the command's */
     json_t *body; /* may be NULL */
     struct oerr words;
+    bool again; /* it was carried out before: this is what came of it then */
 };
 
 /* Queues a committed command; index must grow by any step; what is at or below registry_index() is

@@ -126,6 +126,7 @@ int registry_apply(struct registry_txn *t, const json_t *cmd, struct registry_re
     if (result->rc < 0)
         return 0;
     rc = done_find(t, &asked, result);
+    result->again = rc > 0;
     if (rc != 0)
         return rc < 0 ? rc : 0;
     rc = settle(t, carry_out(t, cmd, (int)schema, result), result);

@@ -48,8 +48,9 @@ int replica_barrier(struct replica *r, unsigned deadline_ms, replica_done *done,
  * the leader: a field `advice`, which the command may take or not when it is carried out. */
 struct replica_adviser {
     json_t *(*advise)(void *arg, const json_t *cmd); /* NULL: none */
-    /* One with advice, from any machine, was carried out here; rc and body as in replica_done. Only
-     * to be noted: it comes before the watches of what has changed. */
+    /* One with advice, from any machine, was carried out here; rc and body as in replica_done,
+     * -EALREADY for one that was before. Only to be noted: it comes before the watches of what has
+     * changed. */
     void (*carried_out)(void *arg, const json_t *advice, int rc, const json_t *body);
 };
 /* One at most; NULL: nobody any more. */

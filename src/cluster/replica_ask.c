@@ -19,9 +19,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define COMMAND_MAX (1024 * 1024)
-#define RETRY_MS    100  /* a leader that did not take it is asked again */
-#define ATTEMPT_MS  1500 /* a leader that does not answer for so long is asked again */
+#define RETRY_MS   100  /* a leader that did not take it is asked again */
+#define ATTEMPT_MS 1500 /* a leader that does not answer for so long is asked again */
 
 struct attempt {
     struct replica *r;
@@ -230,6 +229,7 @@ void asked_restored(struct replica *r)
         a->attempt = a->retry_ms = 0;
         if (a->cmd)
             json_array_set_new(json_object_get(a->cmd, "from"), 0, json_string(r->origin));
+        advice_drop(a->cmd);
         free(a->text);
         a->text = NULL;
     }
@@ -327,9 +327,9 @@ static int submit(struct replica *r, const char *cmd, json_t *fields, bool later
     char *text;
 
     fields = stamped(r, cmd, fields);
-    if (fields)
-        advice_add(r, fields);
-    text = fields ? json_dumps(fields, JSON_COMPACT) : NULL;
+    text = fields ? advice_text(r, fields) : NULL;
+    if (fields && !text)
+        text = json_dumps(fields, JSON_COMPACT);
     a = text && strlen(text) <= COMMAND_MAX ? begin(r, deadline_ms, done, arg) : NULL;
     if (!a) {
         int rc = text && strlen(text) > COMMAND_MAX ? -EMSGSIZE : -ENOMEM;
@@ -411,17 +411,16 @@ static int serve_submit(struct replica *r, const json_t *body, struct served *s)
     size_t len = json_string_length(json_object_get(body, "cmd"));
     json_t *cmd =
         text && len <= COMMAND_MAX ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    char *more = NULL;
+    cleanup_free char *advised = NULL;
     int rc = check_command(cmd);
 
-    if (rc == 0 && consensus_is_leader(r->consensus) && advice_add(r, cmd))
-        more = json_dumps(cmd, JSON_COMPACT);
+    if (rc == 0 && consensus_is_leader(r->consensus))
+        advised = advice_text(r, cmd);
     json_decref(cmd);
-    if (rc == 0)
-        rc = hold_propose(r, more ? more : text, more ? strlen(more) : len,
-                          json_is_true(json_object_get(body, "later")), serve_done, s);
-    free(more);
-    return rc;
+    if (rc < 0)
+        return rc;
+    return hold_propose(r, advised ? advised : text, advised ? strlen(advised) : len,
+                        json_is_true(json_object_get(body, "later")), serve_done, s);
 }
 
 static int serve_barrier(struct replica *r, const json_t *body, struct served *s)

@@ -22,7 +22,8 @@
 
 #include <uthash.h>
 
-#define SERVICES 4
+#define SERVICES    4
+#define COMMAND_MAX (1024 * 1024) /* in JSON */
 
 enum asked_at {
     AT_WAIT,     /* no leader is known, or it did not take it: again at the next chance */
@@ -138,8 +139,9 @@ void asked_settle(struct replica *r); /* sends what waits, ends what is late */
 void asked_restored(struct replica *r);
 void asked_cancel_all(struct replica *r);
 
-/* replica_advice.c; true: the command has advice now. */
-bool advice_add(struct replica *r, json_t *cmd);
+/* replica_advice.c: the command in JSON with advice; NULL: there is none. */
+char *advice_text(struct replica *r, json_t *cmd);
+void advice_drop(json_t *cmd);
 void advice_told(struct replica *r, const json_t *cmd, const struct registry_result *result);
 
 /* replica_hold.c */

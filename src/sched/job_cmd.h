@@ -26,7 +26,7 @@
 
 extern const struct registry_command job_commands[];
 
-/* job.make: result {"name", "uid"}, and "left" (see job_advice()). name "": the next number. spec
+/* job.make: result {"name", "uid"}, and "placed" (see job_advice()). name "": the next number. spec
  * {}: a new job; with "run" and `start` it is pending at once, or held. -EEXIST, -ENOSPC, -EDQUOT.
  * When a job with `array` is run, its elements NAME.I are made too. `after` names jobs that were
  * run already, else -EINVAL or -EBUSY; so there are no circles. These fields take spec. */
@@ -65,8 +65,8 @@ struct job_place {
 json_t *job_place_fields(uint64_t epoch, const struct job_place *places, size_t n, uint64_t now_us);
 
 /* Part of job.make: where it is placed at once (of p without name, uid and attempt), as the
- * scheduler in that epoch advises; id: its own. Where this cannot be any more, or the job is not
- * pending, it is left as it is, and the result of job.make has "left": true. */
+ * scheduler in that epoch advises; id: its own. The result of job.make has "placed": true then.
+ * Where this cannot be any more, or the job is not pending, it is left as it is. */
 json_t *job_advice(uint64_t epoch, uint64_t id, const struct job_place *p);
 
 /* job.refuse, of the scheduler: pending -> failed, cause not begun. exit 126 or 127. */

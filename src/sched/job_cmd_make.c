@@ -166,14 +166,16 @@ json_t *job_make_fields(const char *name, const char *user, const char *by, json
                      "spec", spec, "start", start, "hold", held, "at_us", (json_int_t)now_us);
 }
 
-/* 0: none, or carried out; 1: it could not be. */
+/* 1: it is placed as advised. */
 static int follow_advice(struct work *w, const json_t *cmd, struct job *j, json_int_t at)
 {
     const json_t *advice = json_object_get(cmd, "advice");
+    int rc;
 
     if (!advice || json_integer_value(json_object_get(cmd, "v")) < ADVICE_SINCE)
         return 0;
-    return job_place_advised(w, j, advice, (uint64_t)at);
+    rc = job_place_advised(w, j, advice, (uint64_t)at);
+    return rc < 0 ? rc : rc == 0;
 }
 
 int job_make(struct registry_txn *t, const json_t *cmd, json_t **result, struct oerr *e)
@@ -191,8 +193,8 @@ int job_make(struct registry_txn *t, const json_t *cmd, json_t **result, struct 
     if (rc == 0)
         rc = follow_advice(&w, cmd, j, m.at);
     if (rc >= 0)
-        *result = json_pack("{s:s, s:I, s:o*}", "name", j->name, "uid", (json_int_t)j->uid, "left",
-                            rc > 0 ? json_true() : NULL);
+        *result = json_pack("{s:s, s:I, s:o*}", "name", j->name, "uid", (json_int_t)j->uid,
+                            "placed", rc > 0 ? json_true() : NULL);
     return work_end(&w, rc < 0 ? rc : 0);
 }
 

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EARLY_UID (UINT64_C(1) << 62) /* above the time in us, for some 100,000 years */
+#define EARLY_UID (UINT64_C(1) << 62) /* and more: above the uids of jobs, which are times in us   \
+                                       */
 #define EARLY_MS  10000               /* longer than anybody waits for a command */
 #define STUCK_MAX 8                   /* lanes */
 
@@ -50,7 +51,9 @@ bool sched_early(struct sched *s, const struct job *j, uint64_t *id,
 
     if (!may_be(s))
         return false;
-    *id = ++s->early_last;
+    /* By the time: what an earlier scheduler advised under this epoch is not taken for ours. */
+    s->early_last = s->wall_us > s->early_last ? s->wall_us : s->early_last + 1;
+    *id = s->early_last;
     node = add(s, j, *id);
     if (!node)
         return false;

@@ -69,12 +69,10 @@ static void carried_out(void *arg, const json_t *advice, int rc, const json_t *b
     if (!s->sched || epoch != s->epoch)
         return;
     scheduler_now(s);
-    if (rc < 0 || !name)
-        sched_early_gone(s->sched, id);
-    else
+    if (rc == 0 && name && json_is_true(json_object_get(body, "placed")))
         sched_early_made(s->sched, id, name, uid);
-    if (name && json_is_true(json_object_get(body, "left")))
-        sched_failed(s->sched, name, uid, 1);
+    else
+        sched_early_gone(s->sched, id);
     scheduler_wake(s);
 }
 

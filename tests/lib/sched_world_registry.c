@@ -205,15 +205,21 @@ static void step(struct world *w)
     w->ns += world_now_ns() - from - w->effects_ns;
 }
 
-static void do_place(struct world *w, struct todo *t)
+static bool is_left(struct world *w, const struct world_job *j, const struct todo *t)
 {
-    struct world_job *j = world_job_of(w, t->name);
     bool left =
         !j || j->r.uid != t->uid || j->r.state != JOB_PENDING || t->attempt != j->r.attempt + 1;
 
     for (size_t i = 0; !left && i < t->n_groups; i++)
         left = world_find(w, t->groups[i])->fenced || !world_find(w, t->groups[i])->session;
-    if (left) {
+    return left;
+}
+
+static void do_place(struct world *w, struct todo *t)
+{
+    struct world_job *j = world_job_of(w, t->name);
+
+    if (is_left(w, j, t)) {
         sched_failed(w->s, t->name, t->uid, t->attempt);
         return;
     }
@@ -246,15 +252,16 @@ static void do_make(struct world *w, struct todo *t)
 {
     struct world_job *j = world_job_of(w, t->name);
 
-    if (!j) { /* it was refused */
+    if (j)
+        j->making = false;
+    if (is_left(w, j, t)) { /* it was refused, or is made all the same */
         sched_early_gone(w->s, t->id);
+        if (j)
+            world_tell(w, j);
         return;
     }
-    j->making = false;
     sched_early_made(w->s, t->id, t->name, t->uid);
     do_place(w, t);
-    if (j->r.state == JOB_PENDING) /* it is made all the same */
-        world_tell(w, j);
 }
 
 static void do_refuse(struct world *w, struct todo *t)

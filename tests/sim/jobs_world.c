@@ -104,8 +104,7 @@ static void apply(struct world *w, struct command *c)
     c->index = w->index;
     if (c->rc == 0 && strcmp(c->name, "job.lost") == 0)
         check_lost(w, json_string_value(json_object_get(c->fields, "machine")));
-    w->count.early +=
-        json_object_get(c->fields, "advice") && result && !json_object_get(result, "left");
+    w->count.early += c->rc == 0 && json_object_get(result, "placed") != NULL;
     w->count.fences += c->rc == 0 && strcmp(c->name, "runner.fence") == 0;
     w->count.claims += c->rc == 0 && strcmp(c->name, "runner.claim") == 0;
     sim_trace(w->s, "%" PRIu64 " %s %s: %d", w->index, c->name,

@@ -36,7 +36,7 @@ static json_t *to(uint64_t epoch, const char *first, const char *second)
     return job_advice(epoch, 5, &p);
 }
 
-/* Makes it; "running" or the like, and whether it says that the advice was left. */
+/* Makes it; "running" or the like, and whether it says that the advice was followed. */
 static const char *made(json_t *fields, json_t *advice)
 {
     static char text[40];
@@ -45,7 +45,7 @@ static const char *made(json_t *fields, json_t *advice)
     assert_int_equal(job_do(&k, "job.make", fields), 0);
     assert_string_equal(json_string_value(json_object_get(k.body, "name")), "x");
     snprintf(text, sizeof text, "%s%s", state_of(&k, "x"),
-             json_is_true(json_object_get(k.body, "left")) ? ", left" : "");
+             json_is_true(json_object_get(k.body, "placed")) ? ", placed" : "");
     return text;
 }
 
@@ -54,7 +54,7 @@ static void it_runs_at_once(void **state)
     const struct job *j;
 
     (void)state;
-    assert_string_equal(made(making(X, true, false), to(1, "A", "B")), "running");
+    assert_string_equal(made(making(X, true, false), to(1, "A", "B")), "running, placed");
     j = job_of(&k, "x");
     assert_int_equal(j->attempt, 1);
     assert_int_equal(j->n_on, 2);
@@ -76,7 +76,7 @@ static void it_runs_at_once(void **state)
 static void another_scheduler(void **state)
 {
     (void)state;
-    assert_string_equal(made(making(X, true, false), to(2, "A", "B")), "pending, left");
+    assert_string_equal(made(making(X, true, false), to(2, "A", "B")), "pending");
     assert_value(&k, "placed/A/x", "");
 }
 
@@ -84,7 +84,7 @@ static void a_machine_that_is_fenced(void **state)
 {
     (void)state;
     assert_int_equal(job_do(&k, "runner.fence", runner_fence_fields(1, "B", 12, S)), 0);
-    assert_string_equal(made(making(X, true, false), to(1, "A", "B")), "pending, left");
+    assert_string_equal(made(making(X, true, false), to(1, "A", "B")), "pending");
     assert_int_equal(job_of(&k, "x")->attempt, 0);
     assert_value(&k, "placed/A/x", "");
     assert_int_equal(job_put(&k, "x", 1, "AC"), 0);
@@ -94,26 +94,25 @@ static void a_machine_that_is_fenced(void **state)
 static void a_machine_that_is_none(void **state)
 {
     (void)state;
-    assert_string_equal(made(making(X, true, false), to(1, "A", "Z")), "pending, left");
+    assert_string_equal(made(making(X, true, false), to(1, "A", "Z")), "pending");
 }
 
 static void what_does_not_run_yet(void **state)
 {
     (void)state;
-    assert_string_equal(made(making(X, true, true), to(1, "A", "B")), "held, left");
+    assert_string_equal(made(making(X, true, true), to(1, "A", "B")), "held");
 }
 
 static void what_was_not_run(void **state)
 {
     (void)state;
-    assert_string_equal(made(making(X, false, false), to(1, "A", "B")), "new, left");
+    assert_string_equal(made(making(X, false, false), to(1, "A", "B")), "new");
 }
 
 static void an_array(void **state)
 {
     (void)state;
-    assert_string_equal(made(making(X ",'array':'1-2'", true, false), to(1, "A", "B")),
-                        "pending, left");
+    assert_string_equal(made(making(X ",'array':'1-2'", true, false), to(1, "A", "B")), "pending");
     assert_string_equal(state_of(&k, "x.1"), "pending");
 }
 
@@ -144,7 +143,7 @@ static void what_is_no_advice(void **state)
             *p = *p == '\'' ? '"' : *p;
         advice = json_loads(text, JSON_DECODE_ANY, NULL);
         assert_non_null(advice);
-        if (strcmp(made(making(X, true, false), advice), "pending, left") != 0)
+        if (strcmp(made(making(X, true, false), advice), "pending") != 0)
             fail_msg("%s", bad[i]);
         assert_int_equal(
             job_do(&k, "job.cancel", job_cancel_fields("x", job_uid(&k, "x"), "alice", S)), 0);
@@ -171,7 +170,7 @@ static void of_an_older_schema(void **state)
     assert_int_equal(registry_flush(k.r, kit_applied, &k), 0);
     assert_int_equal(k.rc, 0);
     assert_string_equal(state_of(&k, "x"), "pending");
-    assert_null(json_object_get(k.body, "left"));
+    assert_null(json_object_get(k.body, "placed"));
 }
 
 /* A refused making places nothing. */

@@ -661,21 +661,27 @@ static void carried_out(json_int_t epoch, int rc, json_t *body)
     json_decref(body);
 }
 
+static json_t *made_x(bool placed)
+{
+    return json_pack("{s:s, s:i, s:b}", "name", "x", "uid", 9, "placed", placed);
+}
+
 static void hears_what_became_of_it(void **state)
 {
     (void)state;
     open_all();
-    carried_out(1, 0, json_pack("{s:s, s:i}", "name", "x", "uid", 9));
+    carried_out(1, 0, made_x(true));
     assert_string_equal(said(), "made 41 x 9; ");
-    carried_out(1, 0, json_pack("{s:s, s:i, s:b}", "name", "x", "uid", 9, "left", 1));
-    assert_string_equal(said(), "made 41 x 9; failed x 1; ");
-    carried_out(1, -EEXIST, NULL);
+    carried_out(1, 0, made_x(false)); /* it is there, pending */
     assert_string_equal(said(), "unmade 41; ");
-    carried_out(2, 0, json_pack("{s:s, s:i}", "name", "x", "uid", 9)); /* of another's advice */
+    carried_out(1, -EEXIST, NULL);
+    carried_out(1, -EALREADY, made_x(true)); /* it was told of before */
+    assert_string_equal(said(), "unmade 41; unmade 41; ");
+    carried_out(2, 0, made_x(true)); /* of another's advice */
     carried_out(1, 0, NULL);
     assert_string_equal(said(), "unmade 41; ");
     scheduler_service.stop(scheduler);
-    carried_out(1, 0, json_pack("{s:s, s:i}", "name", "x", "uid", 9));
+    carried_out(1, 0, made_x(true));
     assert_string_equal(said(), "");
     close_all();
 }

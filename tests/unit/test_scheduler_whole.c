@@ -171,11 +171,13 @@ static void applied_as_by_the_replica(void *arg, uint64_t index, const json_t *c
 
     kit_applied(arg, index, cmd, result);
     if (advice)
-        adviser->carried_out(adviser_arg, advice, result->rc, result->body);
+        adviser->carried_out(adviser_arg, advice, result->again ? -EALREADY : result->rc,
+                             result->body);
 }
 
-/* Makes a job as the replica does: with advice on the way. Whether there was any. */
-static bool submit_advised(const char *name, const char *run)
+/* Makes a job as the replica does: with advice on the way. Whether there was any. serial 0: nobody
+ * would ask again. */
+static bool submit_as(json_int_t serial, const char *name, const char *run)
 {
     json_t *spec = json_pack("{s:i, s:s}", "schema", 1, "run", run), *advice;
     json_t *cmd = job_make_fields(name, "alice", "A", spec, true, false, wall_us());
@@ -183,6 +185,8 @@ static bool submit_advised(const char *name, const char *run)
 
     json_object_set_new(cmd, "v", json_integer(REGISTRY_SCHEMA));
     json_object_set_new(cmd, "cmd", json_string("job.make"));
+    if (serial)
+        json_object_set_new(cmd, "from", json_pack("[s, I, I]", "asker", serial, serial));
     advice = adviser->advise(adviser_arg, cmd);
     if (advice)
         json_object_set(cmd, "advice", advice);
@@ -193,6 +197,11 @@ static bool submit_advised(const char *name, const char *run)
     assert_int_equal(registry_flush(kit.r, applied_as_by_the_replica, &kit), 0);
     json_decref(advice);
     return advice != NULL;
+}
+
+static bool submit_advised(const char *name, const char *run)
+{
+    return submit_as(0, name, run);
 }
 
 /* One command for both, where there is room; nothing is promised twice, or kept in vain. */
@@ -241,6 +250,31 @@ static void advised_and_refused(void **state)
     close_all();
 }
 
+/* The same command comes once more, with new advice, when its job was forgotten: what was kept for
+ * it then is free again. */
+static void asked_again_when_it_is_gone(void **state)
+{
+    struct sched_allocation a;
+    struct job_id id = { "x", 0 };
+
+    (void)state;
+    open_all();
+    assert_int_equal(job_submit(&kit, "first", "'run':'@A true'"), 0);
+    until("first", "running");
+    assert_true(submit_as(7, "x", "@A true"));
+    assert_string_equal(state_of(&kit, "x"), "running");
+    assert_int_equal(job_over(&kit, "x", 0, EXITED(0), wall_us()), 0);
+    id.uid = job_uid(&kit, "x");
+    assert_int_equal(job_do(&kit, "job.forget", job_forget_fields(&id, 1)), 0);
+    turn();
+    assert_true(submit_as(7, "x", "@A true"));
+    assert_int_equal(kit.rc, 0);
+    assert_int_equal(job_read(&kit, "x", &(struct job){ 0 }), -ENOENT);
+    assert_int_equal(scheduler_allocated(scheduler, "A", &a), 0);
+    assert_int_equal(a.cpu_milli, 1000);
+    close_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +285,7 @@ int main(void)
         cmocka_unit_test(many),
         cmocka_unit_test(made_and_placed_at_once),
         cmocka_unit_test(advised_and_refused),
+        cmocka_unit_test(asked_again_when_it_is_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
