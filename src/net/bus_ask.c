@@ -119,6 +119,11 @@ static void ask_free(struct bus_ask *ask)
     free(ask);
 }
 
+bool ask_waits_longest(const struct bus *b, const char *id)
+{
+    return b->asks && strcmp(b->asks->from, id) == 0;
+}
+
 static void look_at(struct bus *b, const struct wire_header *h, const void *data, size_t len,
                     const char *key, const struct route *back)
 {

@@ -65,8 +65,9 @@ void lane_touch(struct lane *l)
     DL_APPEND2(l->bus->dirty_lanes, l, prev_dirty, next_dirty);
 }
 
-/* The next one: somebody waits for the answer that is in it. While it is worked off itself, what it
- * has to send goes anyway, and others shall have their turn. */
+/* The next one: somebody waits for the answer that is in it, or for what comes of a question, such
+ * as an entry of the log and the news of its commit. While it is worked off itself, what it has to
+ * send goes anyway, and others shall have their turn. */
 static void touch_first(struct lane *l)
 {
     if (l->working)
@@ -178,7 +179,7 @@ int lane_send(struct lane *l, const struct wire_header *h, const struct text *bo
     wire_frame_encode(h, body->len, head);
     obuf_put(&l->out, head, sizeof head);
     obuf_put(&l->out, body->p, body->len);
-    if (l->remote)
+    if (l->remote && !ask_waits_longest(l->bus, l->remote->info.id))
         lane_touch(l);
     else
         touch_first(l);

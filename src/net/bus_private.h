@@ -212,6 +212,9 @@ struct route {
 
 bool ask_take(struct bsock *router);
 
+/* Of those who were not answered yet, has this member waited longest? */
+bool ask_waits_longest(const struct bus *b, const char *id);
+
 /* A question, or what is told, came from that key. */
 void ask_heard(struct bus *b, const struct wire_header *h, const void *body, size_t len,
                const char *key, const struct route *back);

@@ -71,6 +71,45 @@ static void all_that_is_told_arrives_in_order(void **unused)
     free(bytes);
 }
 
+/* Tells B and C, in that order; whose goes out first? */
+static const char *tell_both(void)
+{
+    const struct lane *l;
+
+    assert_int_equal(bus_tell(a.bus, "B", BUS_CONSENSUS, "", 1), 0);
+    assert_int_equal(bus_tell(a.bus, "C", BUS_CONSENSUS, "", 1), 0);
+    for (l = a.bus->dirty_lanes; l && !l->remote; l = l->next_dirty)
+        ;
+    return l ? l->remote->info.id : "nobody";
+}
+
+static void who_waits_for_an_answer_is_told_first(void **unused)
+{
+    struct outcome o = { 0 };
+    struct node c;
+
+    (void)unused;
+    load(&c, "C");
+    start_at(&c, loop, 0);
+    connect_both();
+    trust(&a, &c);
+    trust(&c, &a);
+    SOON(lane_to(&a, "C") && lane_to(&c, "A"));
+    assert_string_equal(tell_both(), "B");
+    SOON(b.told == 1 && c.told == 1);
+    a.park = true;
+    ask(&c, &a, BUS_SYNC, 20000, &o);
+    SOON(a.parked);
+    assert_string_equal(tell_both(), "C");
+    SOON(b.told == 2 && c.told == 2);
+    bus_answer(a.parked, number(1));
+    SOON(o.times == 1);
+    assert_string_equal(tell_both(), "B");
+    SOON(b.told == 3 && c.told == 3);
+    stop(&c);
+    identity_destroy(c.id);
+}
+
 /* Nothing is taken that would have to wait behind more than 32 MiB. */
 static void a_lane_that_is_full_says_so(void **unused)
 {
@@ -282,6 +321,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         T(questions_go_over_the_lane),
         T(all_that_is_told_arrives_in_order),
+        T(who_waits_for_an_answer_is_told_first),
         T(a_lane_that_is_full_says_so),
         T(a_broken_lane_ends_its_questions_and_is_made_anew),
         T(who_is_put_out_is_refused_and_loses_its_lane),
