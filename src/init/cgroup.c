@@ -65,15 +65,22 @@ static uint64_t flat_value(int dir, const char *name, const char *key)
     return v;
 }
 
-/* Hands controllers down to the folders below and notes which there are. */
-static void hand_down(struct cgroup_base *b)
+/* Hands controllers down to the folders below. */
+static void hand_down(int dir)
 {
-    char text[256];
+    char text[16];
 
     for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
         snprintf(text, sizeof text, "+%s", controllers[i]);
-        write_file(b->dir, "cgroup.subtree_control", text);
+        write_file(dir, "cgroup.subtree_control", text);
     }
+}
+
+/* Notes which there are. */
+static void note_controllers(struct cgroup_base *b)
+{
+    char text[256];
+
     read_file(b->dir, "cgroup.subtree_control", text, sizeof text);
     b->memory = has_word(text, "memory");
     b->cpu = has_word(text, "cpu");
@@ -131,7 +138,8 @@ static bool try_v2(struct cgroup_base *b, const char *path, bool need_memory)
     if (dir < 0)
         return false;
     b->dir = dir;
-    hand_down(b);
+    hand_down(dir);
+    note_controllers(b);
     if (need_memory && !b->memory) {
         close(dir);
         rmdir(path);
@@ -168,6 +176,27 @@ static bool climb(struct cgroup_base *b, const char *mount, const char *from, co
             return false;
         *slash = '\0';
     }
+}
+
+/* Where nothing like systemd has handed them down, the root of the hierarchy may be asked to: it
+ * alone may have processes beside folders with controllers. */
+static bool try_root(struct cgroup_base *b, const char *mount, const char *name)
+{
+    cleanup_close int root = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (root < 0)
+        return false;
+    hand_down(root);
+    return climb(b, mount, "", name, try_v2, true);
+}
+
+static void open_v2(struct cgroup_base *b, const char *name)
+{
+    char mount[256], own[256];
+
+    if (find_own(" - cgroup2 ", "", "0::", mount, own) &&
+        !climb(b, mount, own, name, try_v2, true) && !try_root(b, mount, name))
+        climb(b, mount, own, name, try_v2, false);
 }
 
 static int open_in(int base, uint32_t number)
@@ -233,9 +262,8 @@ void cgroup_open(struct cgroup_base *b, const char *given, uint64_t key)
         return;
     }
     snprintf(name, sizeof name, "oneos-%016" PRIx64, key);
-    if (!given && find_own(" - cgroup2 ", "", "0::", mount, own) &&
-        !climb(b, mount, own, name, try_v2, true))
-        climb(b, mount, own, name, try_v2, false);
+    if (!given)
+        open_v2(b, name);
     b->every = given || b->memory;
     if (!given && !b->memory && find_own(" - cgroup ", "memory", ":memory:", mount, own))
         climb(b, mount, own, name, try_v1, false);
