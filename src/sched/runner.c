@@ -9,6 +9,7 @@
 #include "sched/runner_private.h"
 #include "base/cleanup.h"
 #include "base/units.h"
+#include "sched/want.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -31,13 +32,14 @@ static bool alive(const struct run *run)
     return run->at == RUN_STARTING || run->at == RUN_RUNNING;
 }
 
-/* A job has its promise once: with the first of its runs that is alive. */
+/* A job has its promise once: with the first of its runs that is alive and does more than carry a
+ * file, as the scheduler counts it. */
 static void use_room(struct runner *r, struct run *run)
 {
-    if (!run->job)
+    if (!run->job || run->carries)
         return;
     for (const struct run *o = run->job->runs; o; o = o->after)
-        if (o != run && alive(o))
+        if (o != run && alive(o) && !o->carries)
             return;
     run->cpu = run->job->cpu;
     run->memory = run->job->memory;
@@ -308,18 +310,27 @@ static void match(struct runner *r, uint64_t now, struct run *run, const struct 
 static int want(struct runner *r, uint64_t now, struct rjob *job, const struct job *j)
 {
     struct run_key k = { .uid = j->uid, .attempt = j->attempt };
+    struct want_groups plan = { 0 };
     struct run *run;
+    int rc = 0;
 
-    for (size_t g = 0; g < j->n_groups; g++) {
+    for (size_t g = 0; rc == 0 && g < j->n_groups; g++) {
         k.group = (uint32_t)g;
         if (!is_here(r, j, g) || j->groups[g].end.cause != JOB_NOT_ENDED || run_find(r, &k))
             continue;
-        if (!(run = make(r, job, &k)))
-            return -ENOMEM;
+        if (j->n_groups > 1 && plan.n == 0)
+            rc = want_placed(j->spec, j->on, j->n_on, j->by, &plan);
+        if (rc == -ENOMEM || !(run = make(r, job, &k))) {
+            rc = -ENOMEM;
+            break;
+        }
+        rc = 0;
+        run->carries = g < plan.n && plan.v[g].file;
         run->alone = j->n_groups == 1;
         run->wanted = now;
     }
-    return 0;
+    want_groups_free(&plan);
+    return rc;
 }
 
 /* What ended elsewhere, or a word of the user, may end all of the attempt. */

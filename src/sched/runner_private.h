@@ -39,6 +39,7 @@ struct run {
     enum run_state at;
     enum job_cause why;  /* why we end it; JOB_NOT_ENDED: we do not */
     bool alone;          /* the only group of its job */
+    bool carries;        /* it only carries a file: nothing was promised for it */
     uint64_t wanted;     /* since when */
     int64_t cpu, memory; /* what it has of the room */
     uint64_t begun;      /* when it was started */

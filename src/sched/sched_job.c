@@ -168,8 +168,7 @@ static int copy_on(struct job_node *j, const struct job *r)
 static int grant_record(struct sched *s, struct job_node *j, const struct job *r)
 {
     const char *on[WANT_STAGES_MAX];
-    struct want_groups plan = { 0 };
-    struct want w;
+    struct want_groups plan;
     int rc;
 
     if (r->n_on > WANT_STAGES_MAX)
@@ -178,11 +177,7 @@ static int grant_record(struct sched *s, struct job_node *j, const struct job *r
         on[i] = r->on[i];
     if (!j->lane && (rc = job_read_spec(s, j, NULL)) == -ENOMEM)
         return rc;
-    if (want_read(&w, j->spec, NULL) == 0) {
-        if (w.n == r->n_on)
-            want_groups(&w, on, j->by, &plan, NULL);
-        want_free(&w);
-    }
+    want_placed(j->spec, r->on, r->n_on, j->by, &plan);
     rc = job_grant(s, j, on, r->n_on, &plan);
     want_groups_free(&plan);
     return rc;

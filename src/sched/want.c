@@ -125,3 +125,20 @@ void want_groups_free(struct want_groups *g)
     free(g->v);
     *g = (struct want_groups){ 0 };
 }
+
+int want_placed(const json_t *spec, char (*on)[ID_MAX], size_t n_on, const char *by,
+                struct want_groups *out)
+{
+    const char *at[WANT_STAGES_MAX];
+    struct want w;
+    int rc = want_read(&w, spec, NULL);
+
+    *out = (struct want_groups){ 0 };
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < n_on && i < WANT_STAGES_MAX; i++)
+        at[i] = on[i];
+    rc = w.n == n_on ? want_groups(&w, at, by, out, NULL) : -EINVAL;
+    want_free(&w);
+    return rc;
+}

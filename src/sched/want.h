@@ -5,6 +5,7 @@
 #define ONEOS_SCHED_WANT_H
 
 #include "base/err.h"
+#include "net/identity.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -55,5 +56,10 @@ struct want_groups {
 int want_groups(const struct want *w, const char *const *on, const char *by,
                 struct want_groups *out, struct oerr *e);
 void want_groups_free(struct want_groups *g);
+
+/* The same of a record: of its spec, and where its stages were placed, whose names the groups then
+ * point to. -EINVAL: they do not fit together. */
+int want_placed(const json_t *spec, char (*on)[ID_MAX], size_t n_on, const char *by,
+                struct want_groups *out);
 
 #endif

@@ -97,6 +97,28 @@ static void what_waited_long_for_room_is_given_back(void **state)
     assert_seen("");
 }
 
+/* The file of a redirection is carried by a group of its own, for which the scheduler promises
+ * nothing. */
+static void what_carries_a_file_takes_no_room(void **state)
+{
+    char on[1][ID_MAX] = { "B" };
+    struct job *j = job("k", 8, 1, "BA");
+
+    (void)state;
+    runner_room(r, 2000, 1 << 30);
+    json_object_set_new(j->spec, "schema", json_integer(1));
+    json_object_set_new(j->spec, "run", json_string("@B sleep 60 > /tmp/out"));
+    strcpy(j->by, "A");
+    j->on = on;
+    j->n_on = 1;
+    tell(j);
+    assert_seen("start 8.1.1");
+    tell(job("l", 9, 1, "A"));
+    assert_seen("start 9.1.0");
+    tell(job("m", 10, 1, "A"));
+    assert_seen("");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +127,7 @@ int main(void)
         T(a_large_one_is_not_passed, make_busy),
         T(memory_is_room_too, make_busy),
         T(what_waited_long_for_room_is_given_back, make_busy),
+        T(what_carries_a_file_takes_no_room, make_busy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
