@@ -66,6 +66,12 @@ static void written(struct tree_call *call, int rc)
         call->out = (struct obuf){ 0 };
         pthread_mutex_unlock(&fid->lock);
     }
+    if (rc == -EINPROGRESS) { /* the rest is to follow, before the close */
+        pthread_mutex_lock(&fid->lock);
+        fid->dirty = true;
+        pthread_mutex_unlock(&fid->lock);
+        rc = f->len ? 0 : -EINVAL;
+    }
     if (rc < 0)
         fuse_reply_err(f->req, -rc);
     else if (f->len)

@@ -190,6 +190,16 @@ int job_spec_parse(const char *text, size_t len, struct job_spec *spec, struct o
     return rc;
 }
 
+bool job_spec_is_begun(const char *text, size_t len)
+{
+    json_error_t err;
+    json_t *json = json_loadb(text, len, 0, &err);
+    bool more = !json && json_error_code(&err) == json_error_premature_end_of_input;
+
+    json_decref(json);
+    return more;
+}
+
 static json_t *encode_line(const struct run_line *line)
 {
     struct obuf b = { 0 };

@@ -61,6 +61,9 @@ int job_spec_decode(const json_t *json, struct job_spec *spec, struct oerr *e);
 /* The same of a text. */
 int job_spec_parse(const char *text, size_t len, struct job_spec *spec, struct oerr *e);
 
+/* Does the text end where JSON goes on? */
+bool job_spec_is_begun(const char *text, size_t len);
+
 /* Canonical, a new reference; NULL without memory. Of a new job it has no run. */
 json_t *job_spec_encode(const struct job_spec *spec);
 

@@ -285,6 +285,8 @@ int save_job_spec(struct tree_call *call, const char *text, size_t n)
         rc = gone(call, rc);
     else
         rc = job_spec_parse(text, n, &given, &call->err);
+    if (rc == -EINVAL && job_spec_is_begun(text, n))
+        rc = -EINPROGRESS;
     if (rc == 0 && !(spec = job_spec_encode(&given)))
         rc = -ENOMEM;
     if (rc == 0 && given.line.n > 0)

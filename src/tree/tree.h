@@ -106,6 +106,8 @@ struct tree_row {
     int (*list)(const struct tree_at *at, struct tree_names *names); /* names of a {x} below */
     int (*show)(const struct tree_at *at, struct obuf *out);
     const struct tree_verb *verbs; /* ended by a row without a name */
+    /* The whole text, as it is after a write that ends a line, and at the close. -EINPROGRESS: it
+     * is not whole yet, which is -EINVAL at the close only. */
     int (*save)(struct tree_call *call, const char *text, size_t n);
     int (*open)(const struct tree_at *at, const char *user, int flags, struct stream **out);
     int accmode; /* stream: ONLY(O_RDONLY) and the like where it takes but one; 0: any */

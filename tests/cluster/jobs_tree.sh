@@ -75,10 +75,14 @@ refuses jobs/train/ctl EINVAL 'colour' 'set colour red\n'
 refuses jobs/train/ctl EINVAL 'cwd' 'set cwd tmp\n'
 refuses jobs/train/ctl EINVAL 'FLURB' 'signal FLURB\n'
 refuses jobs/train/ctl EBUSY 'held' 'run true\n'
-for spec in 'colour {"schema":1,"run":"true","colour":1}' 'run {"schema":1,"run":"true |"}' 'JSON {"schema":1,'; do
+for spec in 'colour {"schema":1,"run":"true","colour":1}' 'run {"schema":1,"run":"true |"}' 'JSON {"schema":1,}'; do
     expect "a spec refuses ${spec#* }" on A bash -c 'printf "%s\n" "$2" 2>&1 >/oneos/jobs/train/spec | grep "Invalid argument" && grep "$1" /oneos/jobs/train/error' \
         bash "${spec%% *}" "${spec#* }"
 done
+expect 'a spec may come line by line' on A bash -c '{ echo "{"; echo "\"schema\": 1,"; echo "\"run\": \"ls\","
+    echo "\"priority\": 9"; echo "}"; } >/oneos/jobs/train/spec && grep -F "\"priority\": 9" /oneos/jobs/train/spec'
+expect 'half a spec is refused at the close' on A bash -c 'cp /dev/stdin /oneos/jobs/train/spec <<<"{" 2>&1 | grep "Invalid argument" &&
+    grep -F "\"priority\": 9" /oneos/jobs/train/spec && grep JSON /oneos/jobs/train/error'
 expect 'oneos run says it, too' on A 'said=$(oneos run @nope true 2>&1); [ $? = 125 ] && echo "$said" | grep -F "@nope fits no machine"'
 expect 'none of that made a job' same '1 3 4' "$(on A 'cd /oneos/jobs && echo [0-9]*')"
 expect 'lines before a bad one have run' on A '! printf "hold\nset priority 7\nset priority x\nset priority 8\n" | call write /oneos/jobs/3/ctl 2>/dev/null &&

@@ -207,6 +207,10 @@ static void refuses_with_words(void **state)
         assert_null(spec.line.stages);
     }
     assert_int_equal(job_spec_parse("{\n\"a\": ", 7, &spec, &e), -EINVAL);
+    assert_true(job_spec_is_begun("{\n\"a\": ", 7));
+    assert_true(job_spec_is_begun("", 0));
+    assert_false(job_spec_is_begun("{\n\"a\": }", 8));
+    assert_false(job_spec_is_begun("{}", 2));
     assert_non_null(strstr(e.text, "the spec is not JSON, at line 2: "));
     assert_int_equal(job_spec_parse(twice, strlen(twice), &spec, &e), -EINVAL);
     assert_non_null(strstr(e.text, "duplicate"));

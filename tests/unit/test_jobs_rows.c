@@ -506,7 +506,8 @@ static void a_spec_is_written_back(void **state)
     refuses("jobs/bad/spec", "{\"schema\":1,\"run\":\"a |\"}\n", -EINVAL, "run");
     refuses("jobs/bad/spec", "{\"schema\":1,\"run\":\"true\",\"colour\":1}\n", -EINVAL, "colour");
     refuses("jobs/bad/spec", "{\"schema\":1,\"run\":\"true\",\"cpus\":99}\n", -EINVAL, "99 cpus");
-    refuses("jobs/bad/spec", "{\n", -EINVAL, "");
+    refuses("jobs/bad/spec", "{\n", -EINPROGRESS, ""); /* more may follow */
+    refuses("jobs/bad/spec", "{,\n", -EINVAL, "JSON");
     assert_true(*read_as("ann", "jobs/bad/error"));
     assert_int_equal(writes("jobs/bad/spec", "{\"schema\":1,\"run\":\"true\",\"memory\":1024}\n"),
                      0);
