@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,8 +36,8 @@ int tree_open(const struct shell *sh, int flags, const char *fmt, ...)
     return fd < 0 ? -errno : fd;
 }
 
-/* Up to the end of the file, or of the first line. */
-static int read_some(int fd, bool one_line, struct obuf *out)
+/* Up to the end of the file, or of the first line; -EFBIG: there is more than `most`. */
+static int read_some(int fd, bool one_line, size_t most, struct obuf *out)
 {
     char buffer[READ_BYTES];
     ssize_t n;
@@ -47,6 +48,8 @@ static int read_some(int fd, bool one_line, struct obuf *out)
             obuf_put(out, buffer, (size_t)n);
         else if (n < 0 && errno != EINTR)
             return -errno;
+        if (out->len > most)
+            return -EFBIG;
         if (n == 0 || (n > 0 && one_line && memchr(buffer, '\n', (size_t)n)))
             return obuf_check(out);
     }
@@ -54,7 +57,12 @@ static int read_some(int fd, bool one_line, struct obuf *out)
 
 int read_all(int fd, struct obuf *out)
 {
-    return read_some(fd, false, out);
+    return read_some(fd, false, SIZE_MAX, out);
+}
+
+int read_most(int fd, size_t most, struct obuf *out)
+{
+    return read_some(fd, false, most, out);
 }
 
 int tree_read(const struct shell *sh, struct obuf *out, const char *path)
@@ -68,7 +76,7 @@ int tree_read_line(const struct shell *sh, struct obuf *out, const char *path)
 {
     cleanup_close int fd = tree_open(sh, O_RDONLY, "%s", path);
 
-    return fd < 0 ? fd : read_some(fd, true, out);
+    return fd < 0 ? fd : read_some(fd, true, SIZE_MAX, out);
 }
 
 int write_all(int fd, const void *data, size_t n)

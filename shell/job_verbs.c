@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SPEC_BYTES (1024 * 1024) /* what the tree takes as one text */
+
 /* ---- submit */
 
 static int read_spec(const char *file, struct obuf *spec)
@@ -18,11 +20,13 @@ static int read_spec(const char *file, struct obuf *spec)
     int rc;
 
     if (strcmp(file, "-") == 0)
-        rc = read_all(STDIN_FILENO, spec);
+        rc = read_most(STDIN_FILENO, SPEC_BYTES, spec);
     else if ((fd = open(file, O_RDONLY | O_CLOEXEC)) < 0)
         rc = -errno;
     else
-        rc = read_all(fd, spec);
+        rc = read_most(fd, SPEC_BYTES, spec);
+    if (rc == -EFBIG)
+        return say(EXIT_ONEOS, "%s is no spec: it is larger than 1 MiB", file);
     return rc < 0 ? say(EXIT_ONEOS, "%s cannot be read: %s", file, strerror(-rc)) : 0;
 }
 

@@ -71,6 +71,7 @@ int tree_open(const struct shell *sh, int flags, const char *fmt, ...)
 /* Appends the whole file. 0 or -errno. */
 int tree_read(const struct shell *sh, struct obuf *out, const char *path);
 int read_all(int fd, struct obuf *out);
+int read_most(int fd, size_t most, struct obuf *out); /* -EFBIG: there is more */
 
 /* The same of a file of one line: it is not asked for its end, which is one question less. */
 int tree_read_line(const struct shell *sh, struct obuf *out, const char *path);

@@ -1,6 +1,6 @@
 /*
  * wait.c - `oneos wait`: waits for jobs and processes to end and tells how; exits with the last
- * one's status.
+ * one's status, or 125 when one could not be waited for.
  */
 #include "shell/commands.h"
 #include "shell/table.h"
@@ -27,34 +27,39 @@ static void print_end(const struct shell *sh, const char *name, const char *line
     json_decref(object);
 }
 
-static int wait_one(const struct shell *sh, const char *name)
+/* 0 and how it ended, or what to exit with when that cannot be told. */
+static int wait_one(const struct shell *sh, const char *name, int *status)
 {
     char path[NAME_BYTES * 2];
     struct obuf line = { 0 };
-    int rc = thing_path(sh, name, path), status;
+    int rc = thing_path(sh, name, path);
 
     if (rc)
         return rc;
     strcat(path, "/wait");
     rc = tree_read_line(sh, &line, path);
-    status = rc < 0 ? say_errno(sh, path, rc) : wait_status(line.p ? line.p : "");
-    if (rc == 0 && status < 0)
-        status = say(EXIT_ONEOS, "%s does not say how it ended", path);
-    else if (rc == 0)
+    *status = rc < 0 ? -1 : wait_status(line.p ? line.p : "");
+    if (rc < 0)
+        rc = say_errno(sh, path, rc);
+    else if (*status < 0)
+        rc = say(EXIT_ONEOS, "%s does not say how it ended", path);
+    else
         print_end(sh, name, line.p);
     obuf_free(&line);
-    return status;
+    return rc;
 }
 
 static int run(struct shell *sh, int argc, char **argv)
 {
-    int status = 0;
+    int status = 0, failed = 0;
 
     for (int i = 0; i < argc; i++) {
-        status = wait_one(sh, argv[i]);
+        int rc = wait_one(sh, argv[i], &status);
+
+        failed = rc ? rc : failed;
         fflush(stdout);
     }
-    return finish(status);
+    return finish(failed ? failed : status);
 }
 
 const struct command cmd_wait = {

@@ -7,18 +7,23 @@
 #include <errno.h>
 #include <string.h>
 
-/* Cut where a character ends. */
+/* Cut where a character ends, and marked as cut. */
 void job_end_words(struct job_end *end, const char *words)
 {
+    static const char cut[] = "...";
     struct oerr clean;
     size_t n;
 
     oerr_set(&clean, 0, "%s", words ? words : "");
-    n = strnlen(clean.text, JOB_WORDS_MAX - 1);
-    while (n > 0 && ((unsigned char)clean.text[n] & 0xc0) == 0x80)
-        n--;
-    memcpy(end->words, clean.text, n);
-    end->words[n] = '\0';
+    n = strlen(clean.text);
+    if (n >= JOB_WORDS_MAX) {
+        n = JOB_WORDS_MAX - sizeof cut;
+        while (n > 0 && ((unsigned char)clean.text[n] & 0xc0) == 0x80)
+            n--;
+        strcpy(clean.text + n, cut);
+        n += sizeof cut - 1;
+    }
+    memcpy(end->words, clean.text, n + 1);
 }
 
 /* ---- job.end: fields */

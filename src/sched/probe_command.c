@@ -60,7 +60,7 @@ static int check_interpreter(struct probe *p, const char *path, const char *of)
 {
     if (++p->deep > DEEP_MAX)
         return oerr_set(p->e, 126,
-                        "%.100s cannot run on %s: its interpreter is a script, whose interpreter "
+                        "%.100s cannot run: its interpreter on %s is a script, whose interpreter "
                         "is a script, and so on",
                         of, p->here->self);
     return check_file(p, path, of);

@@ -247,8 +247,7 @@ int runs_start(struct runs *r, const char *job, const struct run_key *k, struct 
 
 int runs_exit_of(int rc, const char *words)
 {
-    return rc == -ENOENT && words && strstr(words, "exec: ") && !strstr(words, "interpreter") ? 127
-                                                                                              : 126;
+    return rc == -ENOENT && words && strstr(words, "exec: ") ? 127 : 126;
 }
 
 static void file_words(const struct runs *r, const struct init_redirect *io, struct job_end *end)
@@ -305,7 +304,8 @@ void runs_end_of(struct runs *r, struct proc *p, const struct init_end *from, st
     if (cause == JOB_LOSS)
         snprintf(out->words, sizeof out->words, "%s",
                  from->lease ? "its machine could not reach the registry for too long"
-                             : "its machine stopped, or what writes its stdin was lost");
+                             : "its machine stopped, or one that it has a wire with: where its "
+                               "input comes from, or its output goes");
     judge_file(r, p, out);
     out->started_us = rec->started_us;
     out->ended_us = rec->ended_us;

@@ -133,14 +133,15 @@ void machine_refit(struct sched *s, struct machine *m)
     ahead_promise(s, m);
     cpu = m->cpu - m->used_cpu;
     memory = m->memory - m->used_memory;
-    busy = m->used_cpu > (int64_t)m->load ? m->used_cpu : (int64_t)m->load;
+    busy = (int64_t)m->load - (int64_t)m->load % 1000; /* less than a core may be anything */
+    busy = m->used_cpu > busy ? m->used_cpu : busy;
 
     if (open && (!was || cpu > s->fit.cpu[m->slot] || memory > s->fit.memory[m->slot]))
         machine_dirty(s, m);
     if (open != was)
         s->facts_changed = true;
     bit_put(s->fit.open, m->slot, open);
-    fit_set(&s->fit, m->slot, cpu, memory, (uint32_t)(busy / 1000));
+    fit_set(&s->fit, m->slot, cpu, memory, (uint32_t)busy);
 }
 
 /* Without this a machine whose disk is full, which is always idle, would draw all jobs. */

@@ -22,6 +22,19 @@ static bool label_word(const char *word, size_t n, bool key)
     return !key || !memchr(word, '=', n);
 }
 
+/* What is known of every machine is no matter of choice (sched_machine.c has the values). */
+static int check_free(const char *key, struct oerr *e)
+{
+    static const char *const taken[] = { "cores", "memory", "arch", "os", "hostname" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
+        if (strcmp(key, taken[i]) == 0)
+            return oerr_set(e, -EINVAL,
+                            "every machine has the label %s by what it is: choose another name",
+                            key);
+    return 0;
+}
+
 /* One line, `key` or `key value`, into labels. */
 static int parse_label(json_t *labels, const char *line, size_t n, struct oerr *e)
 {
@@ -44,6 +57,8 @@ static int parse_label(json_t *labels, const char *line, size_t n, struct oerr *
             "a label is `key` or `key value` in printable ASCII, at most %d bytes each, not '%.*s'",
             LABEL_MAX, (int)(n < 60 ? n : 60), line);
     snprintf(name, sizeof name, "%.*s", (int)key, line);
+    if (check_free(name, e) < 0)
+        return -EINVAL;
     if (json_object_size(labels) >= LABELS_MAX && !json_object_get(labels, name))
         return oerr_set(e, -EINVAL, "a machine has at most %d labels", LABELS_MAX);
     json_object_set_new(labels, name, json_stringn(line + value, n - value));
@@ -77,6 +92,8 @@ int labels_assign(json_t *labels, const char *text, struct oerr *e)
             text);
     if (json_object_size(labels) >= LABELS_MAX)
         return oerr_set(e, -EINVAL, "a machine has at most %d labels", LABELS_MAX);
+    if (check_free(strndupa(text, key), e) < 0)
+        return -EINVAL;
     return json_object_set_new(labels, strndupa(text, key), json_string(value)) < 0 ? -ENOMEM : 0;
 }
 

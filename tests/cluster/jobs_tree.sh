@@ -109,6 +109,10 @@ if [ "$(id -u)" = 0 ] && getent passwd daemon bin >/dev/null; then
     expect 'a user without a name has no jobs' on A 'setpriv --reuid 4711 --clear-groups env "PATH=$PATH" bash -c "echo run true | call write /oneos/jobs/ctl 2>&1 | grep -x EPERM" && grep "4711 has no name" /oneos/jobs/error'
 fi
 
+expect 'waiting for what is not there fails, wherever it stands' on A 'p=$(oneos run -d -l A true) && ! oneos wait nope $p && { oneos wait nope $p; [ $? = 125 ]; } && oneos wait $p'
+expect 'what never ends is no spec' on A 'said=$(oneos submit /dev/zero 2>&1); [ $? = 125 ] && grep "1 MiB" <<<"$said"'
+expect 'what a machine is cannot be chosen' on A '! oneos label A cores=99 2>/dev/null && oneos label A cores=99 2>&1 | grep "another name"'
+
 # ---- over and forgotten ----
 
 expect 'what is held cannot be forgotten' on A 'rmdir /oneos/jobs/train 2>&1 | grep busy && ls /oneos/jobs/train >/dev/null'

@@ -160,6 +160,8 @@ static void labels_are_lines(void **state)
 
     (void)state;
     assert_int_equal(labels_parse(labels, text, strlen(text), &e), 0);
+    assert_int_equal(labels_parse(labels, "cores 99\n", 9, &e), -EINVAL);
+    assert_int_equal(labels_assign(labels, "hostname=x", &e), -EINVAL);
     labels_show(labels, &out);
     assert_string_equal(out.p, "gpu\nzone lab 2\nx y\n");
     obuf_free(&out);

@@ -2,6 +2,7 @@
  * test_job_cmd.c - what each command makes of a job in each state, and refuses.
  */
 #include "job_kit.h"
+#include "sched/job_cmd_private.h"
 
 /* ---- every act in every state */
 
@@ -695,9 +696,15 @@ static void what_no_machine_began_is_placed_again(void **state)
 static void words_are_cut(void **state)
 {
     struct job_end end = { .cause = JOB_NOT_BEGUN, .exit = 126 };
+    char longer[JOB_WORDS_MAX + 8];
     struct kit k;
 
     (void)state;
+    memset(longer, 'y', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    memcpy(longer + JOB_WORDS_MAX - 5, "\xc3\xa4", 2); /* a character where the cut is */
+    job_end_words(&end, longer);
+    assert_int_equal(strlen(end.words), JOB_WORDS_MAX - 2);
     job_kit_open(&k);
     memset(end.words, 'x', sizeof end.words - 1);
     end.words[198] = '\xc3'; /* half a character */

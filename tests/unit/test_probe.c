@@ -308,9 +308,9 @@ static void interpreters_may_be_scripts(void **state)
     put_text("4", 0755, "#!%s/3\n");
     put_text("5", 0755, "#!%s/4\n");
     check_real("4", 0, "", 0);
-    check_real("5", 126, "its interpreter is a script", ELOOP);
+    check_real("5", 126, "its interpreter on B is a script", ELOOP);
     put_text("self", 0755, "#!%s/self\n");
-    check_real("self", 126, "its interpreter is a script", ELOOP);
+    check_real("self", 126, "its interpreter on B is a script", ELOOP);
 }
 
 static void env_finds_a_command(void **state)

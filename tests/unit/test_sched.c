@@ -29,6 +29,18 @@ static void spread_and_pack(void **state)
     go_log("place 5 A\nplace 6 A\nplace 7 B\n");
 }
 
+/* What is promised counts, be it less than a core; what is measured, in whole cores. */
+static void parts_of_a_core_are_spread(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_machine(&w, "B", 4, 1024, NULL);
+    sched_load(w.s, "A", 900);
+    for (int i = 0; i < 4; i++)
+        world_job(&w, NULL, "ann", "Z", "{'run':'true','cpus':0.3}");
+    go_log("place 1 A\nplace 2 B\nplace 3 A\nplace 4 B\n");
+}
+
 static void submitter_of_equal_ones(void **state)
 {
     (void)state;
@@ -404,6 +416,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(idle_system),
         TEST(spread_and_pack),
+        TEST(parts_of_a_core_are_spread),
         TEST(submitter_of_equal_ones),
         TEST(load_counts),
         TEST(data_and_files),
