@@ -52,6 +52,7 @@ int proc_create(struct proc **out, struct procs *p, const struct proc_rec *rec, 
         return oerr_set(e, -ENOMEM, "no memory for a further process");
     proc->procs = p;
     proc->rec = *rec;
+    proc->rec.stuck = 0;
     proc->changed_ms = now_ms() - (now > rec->changed_us ? (now - rec->changed_us) / 1000 : 0);
     proc->tty_fd = proc->in_fd = proc->slot = -1;
     for (int i = 0; i < N_OUT; i++)
@@ -157,10 +158,26 @@ void proc_ended(struct proc *proc, const struct init_end *end)
         job_ended(proc);
 }
 
+/* Others shall see it, too, when it stands still since there is no room for its output. */
+static void tell_stuck(struct proc *proc)
+{
+    struct spool_stat out, err;
+    int stuck;
+
+    proc_out_stat(proc, OUT_STDOUT, &out);
+    proc_out_stat(proc, OUT_STDERR, &err);
+    stuck = out.error ? -out.error : -err.error;
+    if (stuck == proc->rec.stuck)
+        return;
+    proc->rec.stuck = stuck;
+    proc_changed(proc);
+}
+
 void proc_settle(struct proc *proc)
 {
     struct spool_stat out, err;
 
+    tell_stuck(proc);
     if (proc->rec.state != PROC_ENDED || !proc_output_over(proc))
         return;
     if (!proc->whole && proc_output_whole(proc)) {

@@ -29,13 +29,17 @@ static int name_index(const char *const *names, int n, const char *name)
 
 json_t *proc_rec_encode(const struct proc_rec *r)
 {
-    return json_pack(
+    json_t *o = json_pack(
         "{s:i, s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:s, s:s*}", "schema", 1,
         "proc", r->name, "machine", r->machine, "number", (json_int_t)r->number, "user", r->user,
         "state", proc_state_name(r->state), "cause", proc_cause_name(r->cause), "exit", r->exit,
         "signal", r->signal, "created_us", (json_int_t)r->created_us, "started_us",
         (json_int_t)r->started_us, "ended_us", (json_int_t)r->ended_us, "changed_us",
         (json_int_t)r->changed_us, "cmdline", r->cmdline, "job", *r->job ? r->job : NULL);
+
+    if (o && r->stuck)
+        json_object_set_new(o, "output_errno", json_integer(r->stuck));
+    return o;
 }
 
 static int copy(char *to, size_t room, const char *from)
@@ -49,21 +53,23 @@ static int copy(char *to, size_t room, const char *from)
 int proc_rec_decode(const json_t *j, struct proc_rec *r)
 {
     const char *machine, *user, *state, *cause, *cmdline, *job = "";
-    json_int_t number, exit, signal, created, started, ended, changed;
+    json_int_t number, exit, signal, created, started, ended, changed, stuck = 0;
     int st, ca;
 
     memset(r, 0, sizeof *r);
-    if (json_unpack(
-            (json_t *)j, "{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s?s}",
-            "machine", &machine, "number", &number, "user", &user, "state", &state, "cause", &cause,
-            "exit", &exit, "signal", &signal, "created_us", &created, "started_us", &started,
-            "ended_us", &ended, "changed_us", &changed, "cmdline", &cmdline, "job", &job) < 0)
+    if (json_unpack((json_t *)j,
+                    "{s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s?s, s?I}",
+                    "machine", &machine, "number", &number, "user", &user, "state", &state, "cause",
+                    &cause, "exit", &exit, "signal", &signal, "created_us", &created, "started_us",
+                    &started, "ended_us", &ended, "changed_us", &changed, "cmdline", &cmdline,
+                    "job", &job, "output_errno", &stuck) < 0)
         return -EPROTO;
     st = name_index(state_names, 4, state);
     ca = name_index(cause_names, 6, cause);
     if (st < 0 || ca < 0 || number < 1 || number > UINT32_MAX ||
         identity_check_id(machine, NULL) < 0 || exit < -1 || exit > 255 || signal < -1 ||
-        signal > 64 || created < 0 || started < 0 || ended < 0 || changed < 0)
+        signal > 64 || stuck < 0 || stuck > 4095 || created < 0 || started < 0 || ended < 0 ||
+        changed < 0)
         return -EPROTO;
     if (copy(r->machine, sizeof r->machine, machine) < 0 ||
         copy(r->user, sizeof r->user, user) < 0 ||
@@ -72,6 +78,7 @@ int proc_rec_decode(const json_t *j, struct proc_rec *r)
     r->number = (uint32_t)number;
     r->exit = (int)exit;
     r->signal = (int)signal;
+    r->stuck = (int)stuck;
     snprintf(r->name, sizeof r->name, "%s.%u", r->machine, r->number);
     r->state = (enum proc_state)st;
     r->cause = (enum proc_cause)ca;

@@ -170,7 +170,7 @@ static void end_out(struct proc_out *o, int how)
     o->last.broken = how;
 }
 
-static void on_drained(void *arg)
+static void on_output(void *arg)
 {
     proc_news(arg, proc_settle);
 }
@@ -182,7 +182,7 @@ static void drain_one(struct proc *proc, int which)
     if (o->fd < 0)
         return;
     if (need_spool(proc, which) == 0) {
-        spool_drain(o->spool, take_fd(&o->fd), on_drained, proc);
+        spool_drain(o->spool, take_fd(&o->fd), on_output, proc);
         return;
     }
     log_error("procs", "%s: its %s cannot be kept", proc->rec.name, which ? "stderr" : "stdout");

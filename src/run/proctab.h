@@ -32,6 +32,7 @@ struct proc_rec {
     enum proc_state state;
     enum proc_cause cause;
     int exit, signal; /* -1: not that way */
+    int stuck; /* errno: why its output cannot be kept, so that it waits; 0: it can */
     uint64_t created_us, started_us, ended_us, changed_us;
     char cmdline[PROC_CMDLINE_MAX];
     char job[PROC_JOB_MAX]; /* "": of no job */

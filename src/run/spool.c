@@ -211,8 +211,8 @@ static void stop(struct spool *s, int rc)
         s->broken = rc;
     }
     spool_idle(s);
-    if (s->drained && !s->released)
-        s->drained(s->arg);
+    if (s->news && !s->released)
+        s->news(s->arg);
     pthread_mutex_unlock(&s->lock);
     s->stopped = true;
     if (s->handles == 2)
@@ -275,10 +275,12 @@ static void drained(uv_work_t *work, int status)
     s->turning = false;
     pthread_mutex_lock(&s->lock);
     released = s->released;
-    news = error && error != s->error;
+    news = error != s->error;
     s->error = error;
+    if (news && s->news && !released)
+        s->news(s->arg);
     pthread_mutex_unlock(&s->lock);
-    if (news)
+    if (news && error)
         log_warn("spool", "%s: cannot keep more output: %s; trying again", s->path,
                  strerror(-error));
     if (s->turn == 0)
@@ -328,7 +330,7 @@ static void halt(struct task *t)
 
 /* ---- the owner */
 
-void spool_drain(struct spool *s, int fd, void (*drained_fn)(void *arg), void *arg)
+void spool_drain(struct spool *s, int fd, void (*news)(void *arg), void *arg)
 {
     pthread_mutex_lock(&s->lock);
     if (s->end > 0)
@@ -337,7 +339,7 @@ void spool_drain(struct spool *s, int fd, void (*drained_fn)(void *arg), void *a
     s->ended = false;
     s->broken = 0;
     s->draining = true;
-    s->drained = drained_fn;
+    s->news = news;
     s->arg = arg;
     pthread_mutex_unlock(&s->lock);
     atomic_fetch_add(&s->refs, 1);

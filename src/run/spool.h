@@ -38,10 +38,10 @@ struct spool_stat {
 int spool_create(struct spool **out, struct loop *data, const char *path, uint64_t limit,
                  bool ended, struct oerr *e);
 
-/* Starts draining fd (non-blocking; the spool's from here on). Any thread, once. drained (may be
- * NULL): called when that is over, on the data loop, with a lock held (so post and return); not
- * after spool_release(). */
-void spool_drain(struct spool *s, int fd, void (*drained)(void *arg), void *arg);
+/* Starts draining fd (non-blocking; the spool's from here on). Any thread, once. news (may be
+ * NULL): called when that is over, and when it cannot store more or can again, on the data loop,
+ * with a lock held (so post and return); not after spool_release(). */
+void spool_drain(struct spool *s, int fd, void (*news)(void *arg), void *arg);
 
 /* There is no descriptor to drain: readers get what is kept, then end of file, or, with how < 0,
  * that errno: something may be missing. */

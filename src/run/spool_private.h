@@ -36,7 +36,7 @@ struct spool {
     struct reader *readers;
     struct ioreq *parked;
     struct watches watches;
-    void (*drained)(void *arg);
+    void (*news)(void *arg);
     void *arg;
 
     /* Of the turn. */

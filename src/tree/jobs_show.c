@@ -250,6 +250,17 @@ static void why_by_record(const struct job *j, const char *trouble, struct obuf 
     }
 }
 
+/* What the machines where it runs say of its processes. */
+static void why_stuck(struct system *sys, const struct job *j, struct obuf *out)
+{
+    for (const struct proc_rec *p = NULL; (p = proctab_next(sys->proctab, p)) != NULL;)
+        if (p->stuck && p->state != PROC_ENDED && strcmp(p->job, j->name) == 0)
+            obuf_printf(out,
+                        "it stands still: what it writes cannot be kept on %s: %s; make room there "
+                        "(rmdir of ended jobs gives back what they wrote)\n",
+                        p->machine, strerror(p->stuck));
+}
+
 int show_job_why(const struct tree_at *at, struct obuf *out)
 {
     struct system *sys = system_of(at);
@@ -259,6 +270,8 @@ int show_job_why(const struct tree_at *at, struct obuf *out)
 
     if (rc == 0 && scheduler_why(sys->scheduler, j.name, out, &e) < 0)
         why_by_record(&j, e.text, out);
+    if (rc == 0 && j.state == JOB_RUNNING)
+        why_stuck(sys, &j, out);
     job_clear(&j);
     return rc;
 }

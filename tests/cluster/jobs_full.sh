@@ -26,6 +26,14 @@ expect 'one writes 98 MB, and nobody reads' came "$job" 'exit 0' 60
 expect 'who comes late gets the last of it' on A "{ cat $J/$job/stdout 2>/dev/null; true; } | tail -n 1 | grep -qx 12000000"
 expect '... and is told that it is not all' on A "cat $J/$job/stdout 2>&1 >/dev/null | grep -q 'Input/output error'"
 expect 'of a short one all is there' on A "cat $J/$(submit A -- '@B seq 1 100')/stdout | tail -n 1 | grep -qx 100"
+
+on B "dd if=/dev/zero of=$procs/filler bs=4k" 2>/dev/null
+on B "truncate -s -2M $procs/filler"
+job=$(submit A -- '@B seq 1 4000000')
+expect 'one that writes more than there is room for says why it stands still' eventually 20 "on A grep 'it stands still.* on B: No space left' $J/$job/why"
+on B "rm $procs/filler"
+expect 'with room it goes on' came "$job" 'exit 0' 30
+expect '... and all is there' on A "tail -n 1 $J/$job/stdout | grep -qx 4000000"
 stop B
 on B umount "$procs"
 finish

@@ -361,11 +361,14 @@ static void a_record_survives_its_json(void **state)
     r.started_us = 2;
     r.ended_us = 3;
     r.changed_us = 4;
+    r.stuck = ENOSPC;
     snprintf(r.cmdline, sizeof r.cmdline, "a 'b c'");
     j = proc_rec_encode(&r);
     assert_int_equal(proc_rec_decode(j, &back), 0);
-    json_decref(j);
     assert_memory_equal(&r, &back, sizeof r);
+    json_object_set_new(j, "output_errno", json_integer(-1));
+    assert_int_equal(proc_rec_decode(j, &back), -EPROTO);
+    json_decref(j);
 }
 
 static void a_bad_record_is_refused(void **state)
