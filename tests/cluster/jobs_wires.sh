@@ -74,4 +74,15 @@ expect '... is cancelled' came "$job" 'cancelled' 20
 head -c 100000000 /dev/urandom >"$D/big"
 line '100 MB' 'exit 0' "@B sha256sum <$D/big >$D/sum"
 expect '... unchanged' same "$(sha256sum <"$D/big")" "$(cat "$D/sum")"
+
+# ---- what only carries a file takes no room on the machine of the file ----
+
+job=$(submit A "cpus $(nproc)" -- "@B sleep 1000 > $D/slow")
+expect 'a job elsewhere that has a file here' eventually 10 in_state "$job" running
+expect '... takes nothing of what is here' on A grep -qx 'allocated_cpus 0' /oneos/machines/A/load
+other=$(submit A -- '@A true')
+expect '... nor keeps others from beginning' came "$other" 'exit 0' 10
+expect '... at once' on A grep -qx 'attempt 1' "$J/$other/status"
+on A "echo cancel >$J/$job/ctl"
+expect '... until it is cancelled' came "$job" 'cancelled' 20
 finish
