@@ -9,6 +9,7 @@ libsched_a_SOURCES += src/sched/plan.c src/sched/plan.h
 libsched_a_SOURCES += src/sched/job.h src/sched/job_cmd.h
 libsched_a_SOURCES += src/sched/runner.c src/sched/runner.h src/sched/runner_private.h
 libsched_a_SOURCES += src/sched/runner_lease.c
+libsched_a_SOURCES += src/sched/runner_room.c
 libsched_a_SOURCES += src/sched/runner_report.c
 libsched_a_SOURCES += src/sched/admit.c src/sched/admit.h
 libsched_a_SOURCES += src/sched/job.c src/sched/job_state.c src/sched/job_state.h

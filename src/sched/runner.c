@@ -27,52 +27,17 @@ struct run *run_find(const struct runner *r, const struct run_key *k)
     return run;
 }
 
-static bool alive(const struct run *run)
-{
-    return run->at == RUN_STARTING || run->at == RUN_RUNNING;
-}
-
-/* A job has its promise once: with the first of its runs that is alive and does more than carry a
- * file, as the scheduler counts it. */
-static void use_room(struct runner *r, struct run *run)
-{
-    if (!run->job || run->carries)
-        return;
-    for (const struct run *o = run->job->runs; o; o = o->after)
-        if (o != run && alive(o) && !o->carries)
-            return;
-    run->cpu = run->job->cpu;
-    run->memory = run->job->memory;
-    r->used_cpu += run->cpu;
-    r->used_memory += run->memory;
-}
-
-static void free_room(struct runner *r, struct run *run)
-{
-    r->used_cpu -= run->cpu;
-    r->used_memory -= run->memory;
-    run->cpu = run->memory = 0;
-}
-
-bool run_fits(const struct runner *r, const struct run *run)
-{
-    if (!r->room_cpu || !run->alone || r->used_cpu == 0)
-        return true;
-    return r->used_cpu + run->job->cpu <= r->room_cpu &&
-           r->used_memory + run->job->memory <= r->room_memory;
-}
-
 void run_to(struct runner *r, struct run *run, enum run_state at)
 {
-    bool was = alive(run);
+    bool was = run_is_alive(run);
 
     DL_DELETE(r->list[run->at], run);
     r->n[run->at]--;
     run->at = at;
-    if (!was && alive(run))
-        use_room(r, run);
-    else if (was && !alive(run))
-        free_room(r, run);
+    if (!was && run_is_alive(run))
+        room_use(r, run);
+    else if (was && !run_is_alive(run))
+        room_free(r, run);
     DL_APPEND(r->list[at], run);
     r->n[at]++;
 }
@@ -137,7 +102,7 @@ static void drop(struct runner *r, struct run *run)
     if (run->job)
         unlink_job(r, run);
     r->orphans--;
-    free_room(r, run);
+    room_free(r, run);
     DL_DELETE(r->list[run->at], run);
     r->n[run->at]--;
     HASH_DEL(r->all, run);
@@ -155,7 +120,7 @@ void run_drop(struct runner *r, struct run *run)
 /* The registry wants nothing of this run any more. */
 static void let_go(struct runner *r, uint64_t now, struct run *run)
 {
-    if (alive(run)) {
+    if (run_is_alive(run)) {
         run_end(r, now, run, JOB_LOSS, true);
         unlink_job(r, run);
         return;
@@ -207,7 +172,7 @@ void run_end(struct runner *r, uint64_t now, struct run *run, enum job_cause cau
         over(r, now, run, &end);
         return;
     }
-    if (!alive(run))
+    if (!run_is_alive(run))
         return;
     if (run->why == JOB_NOT_ENDED)
         run->why = cause;
@@ -269,18 +234,6 @@ static uint64_t timeout_of(const struct job *j)
     return (us + 999) / 1000;
 }
 
-/* What is promised to it; job_spec has checked it. */
-static void promise_of(const struct job *j, struct rjob *job)
-{
-    const json_t *cpus = json_object_get(j->spec, "cpus");
-    const char *memory = json_string_value(json_object_get(j->spec, "memory"));
-    uint64_t bytes = 0;
-
-    job->cpu = json_is_number(cpus) ? (int64_t)(json_number_value(cpus) * 1000 + 0.5) : 1000;
-    if (memory && units_size(memory, &bytes, NULL) == 0 && bytes <= INT64_MAX)
-        job->memory = (int64_t)bytes;
-}
-
 static bool is_here(const struct runner *r, const struct job *j, size_t g)
 {
     return g < j->n_groups && strcmp(j->groups[g].machine, r->self) == 0;
@@ -299,7 +252,7 @@ static void match(struct runner *r, uint64_t now, struct run *run, const struct 
             run_to(r, run, RUN_ENDED);
         return;
     }
-    if (alive(run))
+    if (run_is_alive(run))
         run_end(r, now, run, JOB_LOSS, true);
     else if (run->at == RUN_WANTED)
         drop(r, run);
@@ -389,7 +342,7 @@ int runner_job(struct runner *r, uint64_t now, const struct job *j)
     job->attempt = j->attempt;
     job->open = open;
     job->timeout_ms = timeout_of(j);
-    promise_of(j, job);
+    room_promise(j, job);
     if (job->timeout_ms)
         r->timer = 1;
     for (struct run *run = job->runs, *next; run; run = next) {
@@ -503,7 +456,7 @@ void runner_ended(struct runner *r, uint64_t now, const struct run_key *k,
 {
     struct run *run = run_find(r, k);
 
-    if (run && alive(run))
+    if (run && run_is_alive(run))
         over(r, now, run, end);
 }
 
@@ -522,12 +475,6 @@ int runner_create(struct runner **out, const char *self, uint64_t boot, const st
     r->arg = arg;
     *out = r;
     return 0;
-}
-
-void runner_room(struct runner *r, int64_t cpu_milli, int64_t memory)
-{
-    r->room_cpu = cpu_milli;
-    r->room_memory = memory;
 }
 
 void runner_destroy(struct runner *r)

@@ -104,7 +104,14 @@ void run_to(struct runner *r, struct run *run, enum run_state at);
 void run_drop(struct runner *r, struct run *run); /* forgets a wanted one */
 void run_end(struct runner *r, uint64_t now, struct run *run, enum job_cause cause, bool hard);
 void run_taken(struct runner *r, struct run *run);
-void run_times(struct runner *r, uint64_t now);               /* TERM and KILL that are due */
+void run_times(struct runner *r, uint64_t now); /* TERM and KILL that are due */
+
+/* runner_room.c */
+bool run_is_alive(const struct run *run);
+void room_promise(const struct job *j,
+                  struct rjob *job);               /* what its spec, which was checked, asks for */
+void room_use(struct runner *r, struct run *run);  /* it is alive now */
+void room_free(struct runner *r, struct run *run); /* it is no more */
 bool run_fits(const struct runner *r, const struct run *run); /* there is room for it now */
 
 /* runner_lease.c */
