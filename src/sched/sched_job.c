@@ -73,6 +73,22 @@ static void groups_of(const struct want_groups *plan, struct grant *g)
         }
 }
 
+static int grant_files(struct sched *s, struct job_node *j, const struct want_groups *plan)
+{
+    for (size_t i = 0; plan && i < plan->n; i++) {
+        struct machine *m = plan->v[i].file ? machine_get(s, plan->v[i].machine) : NULL;
+        struct grant *g = m ? grant_make(s, j, m, 0, 0) : NULL;
+
+        if (plan->v[i].file && !g)
+            return -ENOMEM;
+        if (g) {
+            g->group = (unsigned)i;
+            g->groups_end = (unsigned)i + 1;
+        }
+    }
+    return 0;
+}
+
 int job_grant(struct sched *s, struct job_node *j, const char *const *on, size_t n_on,
               const struct want_groups *plan)
 {
@@ -90,6 +106,10 @@ int job_grant(struct sched *s, struct job_node *j, const char *const *on, size_t
         }
         groups_of(plan, g);
         cpu += (unsigned)g->cpu;
+    }
+    if (grant_files(s, j, plan) < 0) {
+        release(s, j, s->wall_us);
+        return -ENOMEM;
     }
     charge(s, j, cpu, s->wall_us);
     return 0;
@@ -190,7 +210,7 @@ static int take_running(struct sched *s, struct job_node *j, const struct job *r
     int rc = 0;
 
     for (struct grant *g = j->grants; ours && j->state == J_SENT && g; g = g->next)
-        ours = g->first < r->n_on && strcmp(g->machine->id, r->on[g->first]) == 0;
+        ours = g->n == 0 || (g->first < r->n_on && strcmp(g->machine->id, r->on[g->first]) == 0);
     if (!(j->state == J_RUNNING && j->attempt == r->attempt) && !ours) {
         job_leave(s, j);
         release(s, j, s->wall_us);
@@ -205,7 +225,8 @@ static int take_running(struct sched *s, struct job_node *j, const struct job *r
         charge(s, j, cpu, r->started_us);
     }
     for (struct grant *g = j->grants; g && j->timeout_us && r->started_us; g = g->next)
-        g->ends_us = r->started_us + j->timeout_us;
+        if (g->n)
+            g->ends_us = r->started_us + j->timeout_us;
     release_ended(s, j, r);
     return rc;
 }

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 struct machine *machine_find(const struct sched *s, const char *id)
 {
@@ -273,6 +274,8 @@ static const struct grant *grant_on(const struct job_node *j, const struct machi
     return g;
 }
 
+/* n 0: of groups that only carry a file. Nothing is promised for them, but the job is there: it is
+ * lost with that machine, too. */
 struct grant *grant_make(struct sched *s, struct job_node *j, struct machine *m, size_t first,
                          size_t n)
 {
@@ -284,10 +287,10 @@ struct grant *grant_make(struct sched *s, struct job_node *j, struct machine *m,
     g->machine = m;
     g->first = first;
     g->n = n;
-    g->cpu = j->lane && !grant_on(j, m) ? j->lane->cpu : 0;
-    g->memory = j->lane && !grant_on(j, m) ? j->lane->memory : 0;
+    g->cpu = n && j->lane && !grant_on(j, m) ? j->lane->cpu : 0;
+    g->memory = n && j->lane && !grant_on(j, m) ? j->lane->memory : 0;
     g->endless = j->endless;
-    g->ends_us = j->timeout_us ? s->wall_us + j->timeout_us : FIT_NEVER;
+    g->ends_us = n && j->timeout_us ? s->wall_us + j->timeout_us : FIT_NEVER;
     take_counts(g, j->lane);
     g->after = m->grants;
     if (g->after)
@@ -297,8 +300,7 @@ struct grant *grant_make(struct sched *s, struct job_node *j, struct machine *m,
     ahead_add(s, g);
     if (g->ends_us < s->fit.soonest_us[m->slot])
         s->fit.soonest_us[m->slot] = g->ends_us;
-    g->next = j->grants;
-    j->grants = g;
+    LL_APPEND(j->grants, g);
     if (machine_closed(m))
         s->fences_ms = 0;
     machine_refit(s, m);

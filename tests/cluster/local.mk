@@ -47,6 +47,7 @@ CLUSTER_LONG += tests/cluster/poweroff.sh
 CLUSTER_TESTS += tests/cluster/clock.sh
 CLUSTER_TESTS += tests/cluster/copies.sh
 CLUSTER_TESTS += tests/cluster/newer.sh
+CLUSTER_TESTS += tests/cluster/jobs_files.sh
 CLUSTER_TESTS += tests/cluster/fullstate.sh
 
 # Ten thousand threads at once: it runs last and alone, since others beside it could not judge time.

@@ -169,6 +169,21 @@ static void back_in_time(void **state)
     assert_string_equal(world_log(&w), "place k A\nfence A\n");
 }
 
+/* Nothing else was placed there. */
+static void who_carries_a_file_is_fenced_too(void **state)
+{
+    (void)state;
+    world_machine(&w, "A", 4, 1024, NULL);
+    world_machine(&w, "B", 4, 1024, NULL);
+    world_job(&w, "j", "ann", "A", "{'run':'@B true > /tmp/out'}");
+    world_go(&w);
+    world_health(&w, "A", SCHED_DEAD);
+    world_pass(&w, 3999);
+    WHY_HAS("j", "A is dead: it is given up in 1ms unless it comes back");
+    world_pass(&w, 1);
+    assert_string_equal(world_log(&w), "place j B / B A\nfence A\n");
+}
+
 static void left_is_fenced_at_once(void **state)
 {
     (void)state;
@@ -235,6 +250,7 @@ int main(void)
         TEST(restore),
         TEST(dead_is_fenced_then_lost),
         TEST(back_in_time),
+        TEST(who_carries_a_file_is_fenced_too),
         TEST(left_is_fenced_at_once),
         TEST(fenced_by_another),
         TEST(poor_machine),
